@@ -145,9 +145,9 @@ func applyOptions(r Request, opts []CallOption) Request {
 
 // Metadata is what travels beside the messages of a call: from the caller
 // with the request, from the handler with the outcome. Keys are 1 to 64
-// characters of a-z, 0-9, '-', '_' and '.'; values are any bytes. All of it
-// together may take 16 KiB. It says nothing of who sent it: identity is in
-// [PeerFrom] only.
+// characters of a-z, 0-9, '-', '_' and '.'; values are any bytes. There may be
+// 256 keys, and all of it together may take 16 KiB. It says nothing of who sent
+// it: identity is in [PeerFrom] only.
 type Metadata map[string]string
 
 func (m Metadata) merge(more Metadata) Metadata {

@@ -42,6 +42,7 @@ func (h *Handlers) Register(m *Method, f Handler, mw ...Middleware) {
 	if f == nil {
 		panic("kith: nil handler for " + m.name)
 	}
+	run := Chain(f, mw...) // before the lock: mw is the user's code
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.mustBeOpen("register " + m.name)
@@ -51,7 +52,7 @@ func (h *Handlers) Register(m *Method, f Handler, mw ...Middleware) {
 	if h.reg == nil {
 		h.reg = make(map[string]*registered)
 	}
-	h.reg[m.name] = &registered{method: m, run: Chain(f, mw...)}
+	h.reg[m.name] = &registered{method: m, run: run}
 }
 
 // mustBeOpen is called with mu held.

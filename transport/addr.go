@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/kith-go/kith"
 )
@@ -32,7 +34,8 @@ const MaxAddr = 1024
 
 // ParseAddr reads an address. The scheme and the ID may be missing: ":4433",
 // "localhost:4433", "ID@host:1", "/run/app.sock" are addresses too. It takes
-// everything literally: nothing is %-decoded, and there are no queries.
+// everything literally: nothing is %-decoded, and there are no queries. What is
+// not UTF-8, or has a space or a control character, is refused.
 func ParseAddr(s string) (Addr, error) {
 	a, err := parseAddr(s)
 	if err != nil {
@@ -45,7 +48,10 @@ func parseAddr(s string) (a Addr, err error) {
 	if len(s) > MaxAddr {
 		return a, fmt.Errorf("longer than %d bytes", MaxAddr)
 	}
-	if i := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }); i >= 0 {
+	if !utf8.ValidString(s) {
+		return a, errors.New("not UTF-8")
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return a, errors.New("space or control character")
 	}
 	rest := s
@@ -97,6 +103,9 @@ func checkHost(h string) error {
 		addr, port, ok := strings.Cut(h[1:], "]")
 		if !ok {
 			return errors.New("missing ]")
+		}
+		if strings.Contains(addr, "[") {
+			return errors.New("stray bracket") // in the zone
 		}
 		if ip, err := netip.ParseAddr(addr); err != nil || !ip.Is6() {
 			return fmt.Errorf("no IPv6 address in brackets: %q", addr)

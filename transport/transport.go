@@ -60,6 +60,15 @@ type Listener interface {
 	Close() error
 }
 
+// A ClientVerifier is a [Listener] that can say whether it checks clients'
+// certificates against a CA. A server without an admission policy listens only
+// where it does.
+type ClientVerifier interface {
+	// VerifiesClients reports whether a certificate that a client shows must be
+	// signed by a CA that the listener was given.
+	VerifiesClients() bool
+}
+
 // A Conn is a connection between two ends, both of which open and accept
 // streams. Its methods may be called at once from any number of goroutines.
 // It ends with [Conn.CloseWithError] on either side or when the link fails;

@@ -24,6 +24,9 @@ const (
 	MaxHello = 4 << 10
 	// MaxMetadata bounds the encoded metadata of a call or an outcome.
 	MaxMetadata = 16 << 10
+	// MaxMetadataKeys is how many keys metadata has at most: a map of more would
+	// take many times the bytes that made it.
+	MaxMetadataKeys = 256
 	// MaxOpen bounds the body of the frames that open a stream and end a call.
 	MaxOpen = MaxMetadata + 16<<10
 	// MaxLaneCalls is the most lane calls that may be open each way.
@@ -54,6 +57,16 @@ func (r *reader) uvarint() uint64 {
 		return 0
 	}
 	r.p = r.p[n:]
+	return v
+}
+
+// number takes a uvarint that must be all there is.
+func (r *reader) number() uint64 {
+	v := r.uvarint()
+	if len(r.p) > 0 {
+		r.fail()
+		return 0
+	}
 	return v
 }
 

@@ -94,6 +94,9 @@ func ParseHead(p []byte) (h Head, rest []byte, err error) {
 
 // AppendMetadata appends md, sorted by key, or says which rule it breaks.
 func AppendMetadata(dst []byte, md kith.Metadata) ([]byte, error) {
+	if len(md) > MaxMetadataKeys {
+		return dst, fmt.Errorf("metadata of %d keys, at most %d", len(md), MaxMetadataKeys)
+	}
 	start := len(dst)
 	keys := make([]string, 0, len(md))
 	for k := range md {
@@ -113,7 +116,7 @@ func AppendMetadata(dst []byte, md kith.Metadata) ([]byte, error) {
 }
 
 // ParseMetadata reads what AppendMetadata wrote. It copies, and refuses bad
-// and repeated keys.
+// and repeated keys, and too many.
 func ParseMetadata(p []byte) (kith.Metadata, error) {
 	if len(p) == 0 {
 		return nil, nil
@@ -122,7 +125,7 @@ func ParseMetadata(p []byte) (kith.Metadata, error) {
 	r := reader{p: p}
 	for len(r.p) > 0 {
 		k, v := r.bytes(64), r.bytes(MaxMetadata)
-		if _, twice := md[string(k)]; r.bad || twice || !validKey(string(k)) {
+		if _, twice := md[string(k)]; r.bad || twice || !validKey(string(k)) || len(md) == MaxMetadataKeys {
 			return nil, malformed("metadata")
 		}
 		md[string(k)] = string(v)

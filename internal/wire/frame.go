@@ -110,8 +110,8 @@ func AppendNumber(dst []byte, t FrameType, v uint64) []byte {
 // ParseNumber reads a body that is one uvarint.
 func ParseNumber(body []byte) (uint64, error) {
 	r := reader{p: body}
-	v := r.uvarint()
-	if r.bad || len(r.p) > 0 {
+	v := r.number()
+	if r.bad {
 		return 0, malformed("number")
 	}
 	return v, nil

@@ -19,6 +19,9 @@ const (
 // MaxProof is the length of the longest proof that fits hello.
 const MaxProof = 3 << 10
 
+// maxPingFloor is the longest ping floor that counts.
+const maxPingFloor = time.Hour
+
 // Hello is what each side says of itself first.
 type Hello struct {
 	// Version is the protocol version.
@@ -42,11 +45,12 @@ func (h *Hello) Append(dst []byte) []byte {
 	dst = appendTag(dst, tagVersion, h.Version)
 	dst = append(dst, tagInstance, byte(len(h.Instance)))
 	dst = append(dst, h.Instance[:]...)
-	dst = appendTag(dst, tagLaneCalls, uint64(h.LaneCalls))
+	dst = appendTag(dst, tagLaneCalls, uint64(max(h.LaneCalls, 0)))
 	if h.MaxMessage >= 0 {
 		dst = appendTag(dst, tagMaxMessage, uint64(h.MaxMessage))
 	}
-	dst = appendTag(dst, tagPingFloor, uint64(h.PingFloor/time.Millisecond))
+	floor := min(max(h.PingFloor, 0), maxPingFloor) + time.Millisecond - 1 // rounded up
+	dst = appendTag(dst, tagPingFloor, uint64(floor/time.Millisecond))
 	if len(h.Proof) > 0 {
 		dst = appendBytes(append(dst, tagProof), h.Proof)
 	}
@@ -91,7 +95,7 @@ func (h *Hello) set(tag uint64, v *reader) {
 	const maxInt = 1<<31 - 1
 	switch tag {
 	case tagVersion:
-		h.Version = v.uvarint()
+		h.Version = v.number()
 	case tagInstance:
 		if len(v.p) != len(h.Instance) {
 			v.fail()
@@ -99,11 +103,11 @@ func (h *Hello) set(tag uint64, v *reader) {
 		}
 		h.Instance = [8]byte(v.p)
 	case tagLaneCalls:
-		h.LaneCalls = int(min(v.uvarint(), MaxLaneCalls))
+		h.LaneCalls = int(min(v.number(), MaxLaneCalls))
 	case tagMaxMessage:
-		h.MaxMessage = int(min(v.uvarint(), maxInt))
+		h.MaxMessage = int(min(v.number(), maxInt))
 	case tagPingFloor:
-		h.PingFloor = time.Duration(min(v.uvarint(), uint64(time.Hour/time.Millisecond))) * time.Millisecond
+		h.PingFloor = time.Duration(min(v.number(), uint64(maxPingFloor/time.Millisecond))) * time.Millisecond
 	case tagProof:
 		if len(v.p) > MaxProof {
 			v.fail()
