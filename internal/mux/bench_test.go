@@ -1,0 +1,148 @@
+package mux_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/mux"
+)
+
+func BenchmarkStreamThroughput(b *testing.B) {
+	const size = 64 << 10
+	var rawRate float64
+	b.Run("raw", func(b *testing.B) {
+		x, y := tcpPair(b)
+		rawRate = throughput(b, size, x, y)
+		x.Close()
+		y.Close()
+	})
+	for name, link := range links {
+		if name == "pipe" {
+			continue
+		}
+		b.Run(name, func(b *testing.B) {
+			x, y := link(b)
+			p, q := dialedConn(b, x), acceptedConn(b, y)
+			s, _ := p.OpenStream(b.Context())
+			s.Write([]byte("x"))
+			r, _ := q.AcceptStream(b.Context())
+			io.ReadFull(r, make([]byte, 1))
+			if rate := throughput(b, size, s, r); rawRate > 0 {
+				b.ReportMetric(rate/rawRate, "of-raw")
+			}
+		})
+	}
+}
+
+func throughput(b *testing.B, size int, w io.Writer, r io.Reader) float64 {
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, size)
+		for range b.N {
+			if _, err := io.ReadFull(r, buf); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	buf := make([]byte, size)
+	b.ResetTimer()
+	start := time.Now()
+	for range b.N {
+		if _, err := w.Write(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+	wg.Wait()
+	b.StopTimer()
+	return float64(size) * float64(b.N) / time.Since(start).Seconds()
+}
+
+// laneEcho writes back what comes, or signals it.
+type laneEcho struct {
+	c    *mux.Conn
+	buf  []byte
+	back chan int // nil at the end that echoes
+}
+
+func (l *laneEcho) LaneStream(*mux.Stream) {}
+
+func (l *laneEcho) LaneData(p []byte) error {
+	if l.back != nil {
+		l.back <- len(p)
+		return nil
+	}
+	l.buf = append(l.buf[:mux.Headroom], p...)
+	return l.c.WriteLane(l.buf)
+}
+
+func BenchmarkLanePingPong(b *testing.B) {
+	const size = 32
+	b.Run("raw", func(b *testing.B) {
+		x, y := tcpPair(b)
+		rawEcho(b, x, y, size)
+	})
+	b.Run("lane", func(b *testing.B) {
+		x, y := tcpPair(b)
+		p, q := dialedConn(b, x), acceptedConn(b, y)
+		srv := &laneEcho{c: q, buf: make([]byte, mux.Headroom)}
+		q.StartLane(srv)
+		cl := &laneEcho{c: p, back: make(chan int, 1)}
+		p.StartLane(cl)
+		buf := make([]byte, mux.Headroom+size)
+		b.ReportAllocs()
+		b.ResetTimer()
+		for range b.N {
+			if err := p.WriteLane(buf); err != nil {
+				b.Fatal(err)
+			}
+			for n := size; n > 0; n -= <-cl.back {
+			}
+		}
+		b.StopTimer()
+		p.CloseWithError(kith.OK, "")
+	})
+}
+
+func rawEcho(b *testing.B, x, y net.Conn, size int) {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := y.Read(buf)
+			if err != nil {
+				return
+			}
+			y.Write(buf[:n])
+		}
+	})
+	back := make(chan int, 1)
+	wg.Go(func() { // the same hand-over as on the lane
+		buf := make([]byte, 4096)
+		for {
+			n, err := x.Read(buf)
+			if err != nil {
+				return
+			}
+			back <- n
+		}
+	})
+	buf := make([]byte, size)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		x.Write(buf)
+		for n := size; n > 0; n -= <-back {
+		}
+	}
+	b.StopTimer()
+	x.Close()
+	y.Close()
+	wg.Wait()
+}

@@ -1,0 +1,137 @@
+package mux
+
+import (
+	"errors"
+
+	"github.com/kith-go/kith/transport"
+)
+
+// Headroom is how many bytes at the start of the buffer given to
+// [Conn.WriteLane] are left free, for headers.
+const Headroom = 16
+
+// A LaneHandler takes what comes on a connection on behalf of a session. Its
+// methods are called by the goroutine that reads the link, one at a time, and
+// must not block.
+type LaneHandler interface {
+	// LaneData gets the lane's next bytes, in order. p is valid until it
+	// returns. An error closes the connection: with its code and reason if it
+	// is a [*transport.ConnError], else with [kith.Internal].
+	LaneData(p []byte) error
+
+	// LaneStream gets every stream that the other side opens, when its first
+	// frame has come.
+	LaneStream(s *Stream)
+}
+
+// StartLane makes h the receiver of the lane and of the other side's streams,
+// which [Conn.AcceptStream] then does not return, and starts reading. It must be
+// called once, before anything else is done with the connection.
+func (c *Conn) StartLane(h LaneHandler) {
+	if c.running.Load() {
+		panic("mux: StartLane on a connection in use")
+	}
+	c.lane = h
+	c.start()
+}
+
+// WriteLane writes p[Headroom:] as data of the lane, together with whatever
+// frames are pending, in the calling goroutine. It returns when the link has
+// taken all of it, or with a [*transport.ConnError] when the connection has
+// ended. p may be used again then; its content is not kept. One goroutine may
+// call it at a time, after [Conn.StartLane].
+func (c *Conn) WriteLane(p []byte) error {
+	for len(p) > Headroom+maxLane {
+		if err := c.writeLaneFrame(p[:Headroom+maxLane]); err != nil {
+			return err
+		}
+		p = p[maxLane:] // the next header goes over what was written
+	}
+	if len(p) <= Headroom {
+		return nil
+	}
+	return c.writeLaneFrame(p)
+}
+
+func (c *Conn) writeLaneFrame(p []byte) error {
+	putHeader(p[Headroom-headerLen:], header{kind: kindData, length: len(p) - Headroom})
+	p = p[Headroom-headerLen:]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := &c.out
+	w.laneWaits = true
+	for c.err == nil && (w.busy || w.mid) {
+		w.laneReady.Wait()
+	}
+	w.laneWaits = false
+	if c.err != nil {
+		return c.err
+	}
+	w.busy = true
+	var ctl *chunk
+	if w.queue.head == nil {
+		ctl = c.takeControl()
+	} // else it has to stay behind what is queued
+	c.mu.Unlock()
+	err := c.writeLink(ctl, p)
+	c.mu.Lock()
+	c.release(err)
+	for err != nil && c.err == nil {
+		w.laneReady.Wait() // the reader will know better why
+	}
+	if c.err != nil {
+		return c.err
+	}
+	return nil
+}
+
+// oneWrite is up to which size frames are copied together for a link that
+// cannot gather slices.
+const oneWrite = 4 << 10
+
+// writeLink writes ctl, if it is not nil, and p. The caller has the writer
+// role, and not mu.
+func (c *Conn) writeLink(ctl *chunk, p []byte) error {
+	if ctl == nil {
+		n, err := c.link.Write(p)
+		return shortWrite(n, len(p), err)
+	}
+	defer ctl.free()
+	switch {
+	case c.direct:
+		_, err := c.writeVec(nil, ctl.bytes(), p)
+		return err
+	case ctl.w+len(p) <= oneWrite:
+		both := newChunk(ctl.w + len(p))
+		defer both.free()
+		both.append(ctl.bytes())
+		both.append(p)
+		n, err := c.link.Write(both.bytes())
+		return shortWrite(n, both.w, err)
+	}
+	n, err := c.link.Write(ctl.bytes())
+	if err = shortWrite(n, ctl.w, err); err != nil {
+		return err
+	}
+	n, err = c.link.Write(p)
+	return shortWrite(n, len(p), err)
+}
+
+// laneData hands p to the lane's handler.
+func (c *Conn) laneData(p []byte) error {
+	c.inLane.Store(true)
+	err := c.lane.LaneData(p)
+	c.inLane.Store(false)
+	if err == nil {
+		return nil
+	}
+	if ce, ok := errors.AsType[*transport.ConnError](err); ok {
+		return &laneError{ce}
+	}
+	return &laneError{&transport.ConnError{Code: internalCode, Reason: "invalid data on the lane", Err: err}}
+}
+
+// A laneError is how the session wants the connection to end.
+type laneError struct{ end *transport.ConnError }
+
+func (e *laneError) Error() string { return e.end.Error() }
