@@ -1,0 +1,168 @@
+// Package tcp is kith's transport over TCP: addresses tcp://ID@host:port,
+// secured by mutual TLS 1.3 unless asked otherwise.
+package tcp
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/transport"
+	"github.com/kith-go/kith/transport/netconn"
+)
+
+// Scheme is the scheme of the transport's addresses.
+const Scheme = "tcp"
+
+// Config says how a transport is secured, and tunes its sockets. The zero
+// value is good: a new identity for this process, and a quiet log. Limits are
+// zero for the default and negative for none.
+type Config struct {
+	// Key is the identity of this end. If nil, a new one is made for this
+	// process, and said in the log.
+	Key *kith.Key
+
+	// TLS, if not nil, replaces proof by identity with certificates in the
+	// classical way; see [netconn.Config].
+	TLS *tls.Config
+
+	// Plaintext makes connections without TLS: nothing is secret and nothing
+	// is proven. It is for trusted networks, and for measuring.
+	Plaintext bool
+
+	// KeepAlive is how long a connection is idle before the system probes it;
+	// the probes that follow, three at most, are a third of it apart. If zero,
+	// 15 seconds; if negative, it does not probe.
+	KeepAlive time.Duration
+
+	// UserTimeout is how long what was sent may stay unacknowledged before
+	// the system gives the connection up, on Linux; elsewhere it does nothing.
+	// If zero, 15 seconds; if negative, the system's default.
+	UserTimeout time.Duration
+
+	// HandshakeTimeout is how long a TLS handshake may take. If zero, 5 seconds.
+	HandshakeTimeout time.Duration
+
+	// MaxHandshakes and MaxHandshakesPerSource limit connections that were
+	// not accepted yet; see [netconn.Config]. If zero, 1,024 and 64.
+	MaxHandshakes, MaxHandshakesPerSource int
+
+	// MaxStreams is how many streams the other side of a connection may have
+	// open. If zero, 1,024; less than 16 means 16.
+	MaxStreams int
+
+	// Logger gets failed handshakes, ten a second at most. If nil, nothing
+	// is logged.
+	Logger *slog.Logger
+}
+
+const (
+	defaultKeepAlive   = 15 * time.Second
+	defaultUserTimeout = 15 * time.Second
+	keepAliveProbes    = 3
+)
+
+// A Transport implements [transport.Transport] over TCP. Get one with [New].
+// Its methods may be called from any number of goroutines.
+type Transport struct {
+	*netconn.Transport
+}
+
+// New makes a transport. cfg is copied. Host names are resolved to both
+// families, and their addresses tried as RFC 8305 says.
+func New(cfg Config) *Transport {
+	s := sockets{keepAlive: keepAlive(cfg.KeepAlive), userTimeout: cfg.UserTimeout}
+	if s.userTimeout == 0 {
+		s.userTimeout = defaultUserTimeout
+	}
+	return &Transport{netconn.New(netconn.Config{
+		Scheme:                 Scheme,
+		Dial:                   s.dial,
+		Listen:                 s.listen,
+		Addr:                   addr,
+		Key:                    cfg.Key,
+		TLS:                    cfg.TLS,
+		Plaintext:              cfg.Plaintext,
+		HandshakeTimeout:       cfg.HandshakeTimeout,
+		MaxHandshakes:          cfg.MaxHandshakes,
+		MaxHandshakesPerSource: cfg.MaxHandshakesPerSource,
+		MaxStreams:             cfg.MaxStreams,
+		Logger:                 cfg.Logger,
+	})}
+}
+
+func keepAlive(idle time.Duration) net.KeepAliveConfig {
+	if idle == 0 {
+		idle = defaultKeepAlive
+	}
+	if idle < 0 {
+		return net.KeepAliveConfig{}
+	}
+	return net.KeepAliveConfig{Enable: true, Idle: idle, Interval: max(idle/keepAliveProbes, time.Second), Count: keepAliveProbes}
+}
+
+// sockets makes sockets with the options of a transport. Go turns Nagle's
+// algorithm off by itself.
+type sockets struct {
+	keepAlive   net.KeepAliveConfig
+	userTimeout time.Duration
+}
+
+func (s sockets) dial(ctx context.Context, a transport.Addr) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: -1, KeepAliveConfig: s.keepAlive}
+	c, err := d.DialContext(ctx, "tcp", a.Host)
+	if err != nil {
+		return nil, err
+	}
+	s.tune(c)
+	return c, nil
+}
+
+func (s sockets) listen(ctx context.Context, a transport.Addr) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAlive: -1, KeepAliveConfig: s.keepAlive}
+	ln, err := lc.Listen(ctx, "tcp", a.Host)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{ln, s}, nil
+}
+
+// tune sets what a Dialer and a ListenConfig cannot. An option that the system
+// refuses is not worth a connection.
+func (s sockets) tune(c net.Conn) {
+	if tc, ok := c.(*net.TCPConn); ok && s.userTimeout > 0 {
+		setUserTimeout(tc, s.userTimeout)
+	}
+}
+
+// A listener tunes what it accepts.
+type listener struct {
+	net.Listener
+	sockets sockets
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.sockets.tune(c)
+	}
+	return c, err
+}
+
+// addr returns the address that reaches a socket from the same host: where it
+// listens at all addresses, that of the loopback.
+func addr(a net.Addr) transport.Addr {
+	t, ok := a.(*net.TCPAddr)
+	if !ok || !t.IP.IsUnspecified() {
+		return transport.Addr{Host: a.String()}
+	}
+	host := "localhost" // listens on both families, or on the one that the host has
+	if t.IP.To4() != nil {
+		host = "127.0.0.1"
+	}
+	return transport.Addr{Host: net.JoinHostPort(host, strconv.Itoa(t.Port))}
+}
