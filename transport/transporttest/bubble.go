@@ -1,0 +1,51 @@
+package transporttest
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// bubbleTimeout is how long a case may take in real time inside a bubble,
+// where all waiting is over at once.
+const bubbleTimeout = 2 * time.Minute
+
+// A bubble is a case being run in virtual time. It has a goroutine of its own,
+// as the watchdog inside stands still with the bubble's clock.
+type bubble struct {
+	t     *testing.T
+	c     testCase
+	setup func(t *testing.T) Setup
+	done  chan struct{} // closed by bubbleHandler, after skip and crash are set
+	skip  bool          // set before done closes: the case does not apply
+	crash any           // set before done closes: what synctest panicked with
+}
+
+func runInBubble(t *testing.T, c testCase, setup func(t *testing.T) Setup) {
+	t.Helper()
+	before := takeInventory()
+	b := &bubble{t: t, c: c, setup: setup, done: make(chan struct{})}
+	go b.bubbleHandler() // ends with the case; abandoned only when its clock stands still
+	timeout, stop := after(bubbleTimeout)
+	defer stop()
+	select {
+	case <-b.done:
+	case <-timeout:
+		t.Fatalf("the bubble's clock stands still: a goroutine waits for a mutex, or does real I/O\n%s", before.describe())
+	}
+	if b.skip {
+		t.Skip("does not apply, see above")
+	}
+	if b.crash != nil && !t.Failed() {
+		t.Fatalf("%v: %v\n%s", leavesNothing, b.crash, before.describe())
+	}
+}
+
+func (b *bubble) bubbleHandler() {
+	defer close(b.done)
+	defer func() { b.crash = recover() }()
+	synctest.Test(b.t, func(t *testing.T) {
+		defer func() { b.skip = t.Skipped() }()
+		runOnce(t, b.c, b.setup, mode{bubble: true})
+	})
+}

@@ -1,0 +1,237 @@
+package transporttest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/kith-go/kith/transport"
+)
+
+// A pattern is an endless sequence of bytes in which each offset tells: data
+// that is lost, repeated, swapped or another stream's does not match.
+type pattern uint64
+
+// word returns the eight bytes at 8*i.
+func (p pattern) word(i int64) uint64 {
+	v := (uint64(i) + uint64(p)<<40 + 1) * 0x9e3779b97f4a7c15
+	return v ^ v>>29
+}
+
+// fill writes the bytes from off on into b.
+func (p pattern) fill(b []byte, off int64) {
+	var first [8]byte
+	binary.LittleEndian.PutUint64(first[:], p.word(off/8))
+	n := copy(b, first[off%8:])
+	for i := off/8 + 1; n < len(b); i++ {
+		binary.LittleEndian.PutUint64(first[:], p.word(i))
+		n += copy(b[n:], first[:])
+	}
+}
+
+// bytes returns the first n.
+func (p pattern) bytes(n int) []byte {
+	b := make([]byte, n)
+	p.fill(b, 0)
+	return b
+}
+
+// wrong returns the offset of the first byte that differs, -1 if none does.
+func (p pattern) wrong(b []byte, off int64) int64 {
+	var want [512]byte
+	for len(b) > 0 {
+		n := min(len(b), len(want))
+		p.fill(want[:n], off)
+		if !bytes.Equal(b[:n], want[:n]) {
+			for i := range n {
+				if b[i] != want[i] {
+					return off + int64(i)
+				}
+			}
+		}
+		b, off = b[n:], off+int64(n)
+	}
+	return -1
+}
+
+// scribble overwrites what the transport must not look at any more.
+func scribble(b []byte) {
+	for i := range b {
+		b[i] = 0xee
+	}
+}
+
+// write writes b, all of it, and scribbles over it.
+func (r *run) write(s transport.Stream, b []byte) {
+	n, err := s.Write(b)
+	if err != nil || n != len(b) {
+		r.fatalf("Write(%d bytes) = %d, %v, want %d, nil", len(b), n, err, len(b))
+	}
+	scribble(b)
+}
+
+// send writes the first n bytes of p in pieces of random size.
+func (r *run) send(s transport.Stream, p pattern, n int) {
+	rng := rand.New(rand.NewPCG(uint64(p), 1))
+	buf := make([]byte, 64<<10)
+	for off := 0; off < n; {
+		b := buf[:min(pieceSize(rng, len(buf)), n-off)]
+		p.fill(b, int64(off))
+		r.write(s, b)
+		off += len(b)
+	}
+}
+
+// pieceSize is sometimes tiny, sometimes up to most.
+func pieceSize(rng *rand.Rand, most int) int {
+	return 1 + rng.IntN(1+rng.IntN(most))
+}
+
+// receive reads the first n bytes of p and then io.EOF.
+func (r *run) receive(s transport.Stream, p pattern, n int) {
+	r.receiveFrom(s, p, 0, n)
+	r.expectEOF(s)
+}
+
+// receiveFrom reads the bytes from off up to end of p, in pieces of random size.
+func (r *run) receiveFrom(s transport.Stream, p pattern, off, end int) {
+	rng := rand.New(rand.NewPCG(uint64(p), 2))
+	buf := make([]byte, 64<<10)
+	for off < end {
+		n, err := s.Read(buf[:min(pieceSize(rng, len(buf)), end-off)])
+		if at := p.wrong(buf[:n], int64(off)); at >= 0 {
+			r.fatalf("the byte at %d is not the one written", at)
+		}
+		if off += n; err != nil && (off < end || err != io.EOF) {
+			r.fatalf("Read() = %v after %d of %d bytes", err, off, end)
+		}
+	}
+}
+
+// drain reads until an error, which it returns; what came must match p from
+// off on.
+func (r *run) drain(s transport.Stream, p pattern, off int64) (n int64, err error) {
+	buf := make([]byte, 32<<10)
+	for {
+		k, err := s.Read(buf)
+		if at := p.wrong(buf[:k], off+n); at >= 0 {
+			r.fatalf("the byte at %d is not the one written", at)
+		}
+		if n += int64(k); err != nil {
+			return n, err
+		}
+	}
+}
+
+// expect reads as many bytes as want has, which must be those.
+func (r *run) expect(s transport.Stream, want []byte) {
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(s, got); err != nil {
+		r.fatalf("Read() = %v after %d of %d bytes", err, n, len(want))
+	}
+	if string(got) != string(want) {
+		r.fatalf("Read() = %.40q, want %.40q", got, want)
+	}
+}
+
+func (r *run) expectEOF(s transport.Stream) {
+	var b [1]byte
+	for {
+		n, err := s.Read(b[:])
+		if n != 0 {
+			r.fatalf("Read() = %q after the end of what was written, want io.EOF", b[:n])
+		}
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			r.fatalf("Read() = %v at the end of what was written, want io.EOF", err)
+		}
+	}
+}
+
+func (r *run) closeWrite(s transport.Stream) {
+	if err := s.CloseWrite(); err != nil {
+		r.fatalf("CloseWrite() = %v, want nil", err)
+	}
+}
+
+func (r *run) close(s transport.Stream) {
+	if err := s.Close(); err != nil {
+		r.fatalf("Close() = %v, want nil", err)
+	}
+}
+
+// echo sends n bytes over a new stream of a served connection and reads them back.
+func (r *run) echo(s transport.Stream, p pattern, n int) {
+	r.all(
+		func() { r.send(s, p, n); r.closeWrite(s) },
+		func() { r.receive(s, p, n) },
+	)
+	r.close(s)
+}
+
+// finishStream ends a stream at both ends in the orderly way.
+func (r *run) finishStream(near, far transport.Stream) {
+	r.closeWrite(near)
+	r.closeWrite(far)
+	r.expectEOF(near)
+	r.expectEOF(far)
+	r.close(near)
+	r.close(far)
+}
+
+// stall is how long a Write must not get on before it counts as blocked. It
+// decides how much is in flight, never whether a case passes.
+const stall = 100 * time.Millisecond
+
+// fill writes p to s until the other side grants no room any more, and
+// returns how much was taken. It fails the case above MaxBuffered.
+func (r *run) fill(s transport.Stream, p pattern, chunk int) (n int64) {
+	buf := make([]byte, chunk)
+	for {
+		p.fill(buf, n)
+		if err := s.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+			r.fatalf("SetWriteDeadline() = %v, want nil", err)
+		}
+		k, err := s.Write(buf)
+		scribble(buf)
+		n += int64(k)
+		if limit := r.maxBuffered(); limit > 0 && n > limit {
+			r.fatalf("%d bytes written while the other side read nothing, want at most %d", n, limit)
+		}
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			r.fatalf("Write() with a deadline = %v, want os.ErrDeadlineExceeded", err)
+		}
+		if err := s.SetWriteDeadline(time.Time{}); err != nil {
+			r.fatalf("SetWriteDeadline() = %v, want nil", err)
+		}
+		return n
+	}
+}
+
+func (r *run) maxBuffered() int64 {
+	if r.MaxBuffered == 0 {
+		return defaultMaxBuffered
+	}
+	return r.MaxBuffered
+}
+
+// streamLimit is how many streams may be open, at most most.
+func (r *run) streamLimit(most int) int {
+	n := r.MaxStreams
+	if n == 0 {
+		n = defaultMaxStreams
+	}
+	if n < 0 {
+		return most
+	}
+	return min(n, most)
+}
