@@ -1,0 +1,259 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/wire"
+	"github.com/kith-go/kith/transport"
+)
+
+// openTimeout bounds the time from a stream's start to its first frame.
+const openTimeout = 10 * time.Second
+
+// streamHandler carries out what the other side opened a stream for: a call,
+// or the large answer to one of ours. It ends with the call, and with the
+// connection as soon as the handler returns; nobody waits for it but
+// Workers.Quiet.
+func (s *Session) streamHandler(st transport.Stream) {
+	if s.Ready(context.Background()) != nil { // it may overtake the welcome
+		st.Reset(kith.Unauthenticated)
+		return
+	}
+	f := frames{st: st}
+	_ = st.SetReadDeadline(time.Now().Add(openTimeout))
+	t, size, err := f.next()
+	var body []byte
+	if err == nil {
+		body, err = f.small(size)
+	}
+	if err != nil {
+		st.Reset(kith.InvalidArgument)
+		return
+	}
+	_ = st.SetReadDeadline(time.Time{})
+	switch t {
+	case wire.StreamOpen:
+		err = s.serveStream(f, body)
+	case wire.StreamReply:
+		err = s.readReply(f, body)
+	default:
+		err = wire.ErrMalformed
+	}
+	if err != nil {
+		st.Reset(kith.InvalidArgument)
+		s.kill(kith.InvalidArgument, "stream: "+err.Error())
+	}
+}
+
+// outcomeTimeout bounds how long the outcome of a call that was cancelled, or
+// whose time is over, waits for a caller that does not read.
+const outcomeTimeout = time.Second
+
+// inStream is the stream of a call being served.
+type inStream struct {
+	frames
+	msg    []byte // the last request; used again for the next
+	tooBig error  // a request was over the limit; nothing can be read behind it
+	cut    bool   // an answer was written in part; nothing can be written behind it
+}
+
+// serveStream serves a stream call. An error means that the other side breaks
+// the protocol.
+func (s *Session) serveStream(f frames, body []byte) error {
+	number, rest, err := wire.SplitNumber(body)
+	if err != nil {
+		return err
+	}
+	h, rest, err := wire.ParseHead(rest)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return wire.ErrMalformed
+	}
+	st := &inStream{frames: f}
+	c, refusal := s.newInCall(number, h, time.Now())
+	if refusal == nil && !s.cfg.Workers.acquire() {
+		refusal = errBusy
+	}
+	if refusal != nil {
+		st.finish(refusal, nil)
+		return nil
+	}
+	defer s.cfg.Workers.release()
+	c.stream = st
+	ok, cancelled := s.in.claimStream(c)
+	if !ok {
+		return wire.ErrMalformed
+	}
+	if !c.deadline.IsZero() {
+		_ = f.st.SetReadDeadline(c.deadline)
+		_ = f.st.SetWriteDeadline(c.deadline)
+	}
+	if cancelled {
+		c.abort()
+	}
+	c.serve()
+	return nil
+}
+
+// recv reads the next request.
+func (st *inStream) recv(c *inCall) ([]byte, error) {
+	if c.received && c.oneRequest() {
+		return nil, io.EOF
+	}
+	if st.tooBig != nil {
+		return nil, st.tooBig
+	}
+	t, size, err := st.next()
+	if err != nil {
+		return nil, c.streamErr(err)
+	}
+	if t != wire.StreamMessage {
+		st.st.Reset(kith.InvalidArgument)
+		return nil, c.streamErr(wire.ErrMalformed)
+	}
+	c.received = true
+	if limit := c.s.limit(c.method); size > limit {
+		st.tooBig = tooLarge(size, limit, "the other side's")
+		return nil, st.tooBig
+	}
+	st.msg, err = st.body(st.msg[:0], size)
+	if err != nil {
+		return nil, c.streamErr(err)
+	}
+	msg := st.msg
+	if cap(msg) > firstChunk {
+		st.msg = nil // not kept for the length of a long stream
+	}
+	return msg, nil
+}
+
+// oneRequest reports whether the method takes one request only.
+func (c *inCall) oneRequest() bool {
+	k := c.method.Kind()
+	return k != kith.KindClientStream && k != kith.KindBidi
+}
+
+// streamErr is what a handler sees when its stream fails.
+func (c *inCall) streamErr(err error) error {
+	var se *transport.StreamError
+	switch {
+	case err == io.EOF:
+		return io.EOF
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.end(context.DeadlineExceeded)
+	case errors.As(err, &se) && se.Remote:
+		c.cancel() // the caller is gone
+	}
+	if cerr := c.Err(); cerr != nil {
+		return cerr
+	}
+	return c.s.failure("messages of "+c.method.Name(), err, false)
+}
+
+// send sends an answer.
+func (st *inStream) send(c *inCall, p []byte) error { return st.sendAfter(c, nil, p) }
+
+func (st *inStream) sendAfter(c *inCall, before, p []byte) error {
+	if err := st.message(before, p, false); err != nil {
+		st.cut = true
+		return c.streamErr(err)
+	}
+	return nil
+}
+
+// finish sends the outcome and ends the stream. Behind half a message there
+// can be no outcome: then the code of the reset is all that the caller gets.
+func (st *inStream) finish(e *kith.Error, trailer []byte) {
+	if st.cut {
+		code := kith.Canceled
+		if e != nil {
+			code = e.Code()
+		}
+		st.st.Reset(code)
+		return
+	}
+	var limit time.Time
+	if e != nil && (e.Code() == kith.DeadlineExceeded || e.Code() == kith.Canceled) {
+		limit = time.Now().Add(outcomeTimeout) // nobody may be there to read it
+	}
+	_ = st.st.SetWriteDeadline(limit)
+	_ = st.outcome(e, trailer)
+	_ = st.st.Close()
+}
+
+// readReply reads the large answer to a lane call.
+func (s *Session) readReply(f frames, body []byte) error {
+	id, err := wire.ParseNumber(body)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	c := s.out.at(id)
+	gone := c == nil || c.abandoned
+	if !gone {
+		c.reply = f.st
+	}
+	s.mu.Unlock()
+	o := outcome{err: errGone}
+	if !gone {
+		o = s.readAnswer(&f, c.method)
+	}
+	if o.err == nil || kith.Remote(o.err) {
+		_ = f.st.Close()
+	} else {
+		f.st.Reset(kith.Canceled)
+	}
+	if c == nil {
+		return nil // ended together with the connection, or never was: it did no harm
+	}
+	if c, err = s.finishCall(id); c == nil {
+		return nil
+	}
+	c.deliver(o)
+	return nil
+}
+
+var errGone = errors.New("the caller is gone")
+
+// readAnswer reads the one message of a call, and its outcome. Where that
+// fails, err is no remote error.
+func (s *Session) readAnswer(f *frames, m *kith.Method) outcome {
+	what := "answer of " + m.Name()
+	t, size, err := f.next()
+	var msg []byte
+	if err == nil && t == wire.StreamMessage {
+		if limit := s.limit(m); size > limit {
+			return outcome{err: tooLarge(size, limit, "this side's")}
+		}
+		if msg, err = f.body(make([]byte, 0, min(size, firstChunk)), size); err == nil {
+			t, size, err = f.next()
+		}
+	}
+	var o outcome
+	if err == nil {
+		o, err = f.readOutcome(t, size)
+	}
+	switch {
+	case err == io.EOF:
+		err = errTruncated
+	case err == nil && o.err == nil && msg == nil && m.Kind() != kith.KindNotify:
+		err = errNoAnswer
+	}
+	if err != nil {
+		return outcome{err: s.failure(what, err, false)}
+	}
+	if o.err == nil {
+		o.body = msg
+	}
+	return o
+}
+
+// errNoAnswer is the error of a call that ended well and without an answer.
+var errNoAnswer = errors.New("the call ended without an answer")

@@ -1,0 +1,169 @@
+package session
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/wire"
+)
+
+// serve runs the handler of a call and sends its outcome. It sends one also
+// if the handler panics or calls runtime.Goexit.
+func (c *inCall) serve() {
+	err := errGoexit
+	defer func() {
+		if r := recover(); r != nil {
+			err = &panicError{value: r, stack: debug.Stack()}
+		}
+		c.finish(err)
+	}()
+	err = c.run(c, kith.Call{Method: c.method, Metadata: c.metadata, Codec: c.codec, Peer: c.s.peer, Messages: c})
+}
+
+var errGoexit = errors.New("handler called runtime.Goexit")
+
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// finish turns what the handler returned into the call's outcome, sends it,
+// and ends the call.
+func (c *inCall) finish(err error) {
+	e := c.outcome(err)
+	if e != nil && c.method.Kind() == kith.KindNotify && e.Code() != kith.Internal {
+		c.s.cfg.Logger.Warn("notification failed", slog.String("method", c.method.Name()), slog.String("err", cutText(e.Error())))
+	}
+	c.cancel() // what the handler left running ends with it
+	c.mu.Lock()
+	trailer := c.trailer
+	c.mu.Unlock()
+	switch {
+	case c.isStream():
+		c.stream.finish(e, trailer)
+		c.s.in.free(c)
+		return
+	case c.stream != nil:
+		c.s.in.free(c)
+		c.stream.finish(e, trailer)
+	default:
+		c.s.in.free(c)
+		c.finishLane(e, trailer)
+	}
+	c.putBuffers()
+}
+
+// finishLane sends the outcome of a lane call. The slot was freed before: the
+// other side uses it again as soon as it has the outcome.
+func (c *inCall) finishLane(e *kith.Error, trailer []byte) {
+	s := c.s
+	var f wire.Fail
+	size := laneAnswerOverhead + len(trailer) + len(c.buf.resp)
+	if e != nil {
+		f = wire.FailOf(e)
+		f.Trailer = trailer
+		size = laneAnswerOverhead + len(f.Reason) + len(f.Message) + len(f.Details) + len(trailer) + 16
+	}
+	if size > wire.MaxLane {
+		c.finishLarge(e, trailer)
+		return
+	}
+	s.mu.Lock()
+	if s.roomLocked(size) != nil {
+		s.mu.Unlock()
+		return
+	}
+	if e != nil {
+		s.appendFailLocked(c.id, &f)
+		s.mu.Unlock()
+		return
+	}
+	b := s.lane.bytes()
+	start := len(*b)
+	dst := appendUvarint(wire.AppendLane(*b, wire.FrameAnswer), c.id)
+	dst = append(wire.AppendTrailer(dst, trailer), c.buf.resp...)
+	*b = wire.EndLane(dst, start)
+	s.sendLocked()
+}
+
+// finishLarge sends an outcome that does not fit the lane for its metadata.
+func (c *inCall) finishLarge(e *kith.Error, trailer []byte) {
+	if err := c.sendLarge(c.buf.resp); err != nil {
+		return // the connection is gone
+	}
+	c.stream.finish(e, trailer)
+}
+
+// roomLocked waits until the lane has room for n bytes or the session ends.
+func (s *Session) roomLocked(n int) error {
+	for {
+		if s.out.dead != nil {
+			return s.out.dead
+		}
+		if s.lane.hasRoom(n) {
+			return nil
+		}
+		w := s.lane.waiting.add(n)
+		s.mu.Unlock()
+		<-w.ch
+		s.mu.Lock()
+	}
+}
+
+// outcome says what the caller is told of the handler's error: only what was
+// authored for it. Nil means that the call ended well.
+func (c *inCall) outcome(err error) *kith.Error {
+	if err == nil {
+		if k := c.method.Kind(); !c.answered && (k == kith.KindUnary || k == kith.KindClientStream) {
+			err = errors.New("handler returned without an answer")
+		} else {
+			return nil
+		}
+	}
+	var e *kith.Error
+	if errors.As(err, &e) && !kith.Remote(e) {
+		return e
+	}
+	if own := c.Err(); own != nil {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return kith.NewError(kith.DeadlineExceeded, "", "the deadline passed")
+		case errors.Is(err, context.Canceled):
+			return kith.NewError(kith.Canceled, "", "the call was canceled")
+		}
+	}
+	id := c.callID()
+	attrs := []any{
+		slog.String("method", c.method.Name()), slog.String("call", id),
+		slog.String("peer", c.s.peer.ID.Short()), slog.String("err", cutText(err.Error())),
+	}
+	var p *panicError
+	if errors.As(err, &p) {
+		attrs = append(attrs, slog.String("stack", string(p.stack)))
+	}
+	c.s.cfg.Logger.Error("handler failed", attrs...)
+	return kith.NewError(kith.Internal, "", "internal error (call "+id+")")
+}
+
+// callID names a call in the log and to its caller. It is made only where a
+// call fails.
+func (c *inCall) callID() string {
+	return hex.EncodeToString(c.s.cfg.Instance[:4]) + "-" + fmt.Sprintf("%x", c.id)
+}
+
+// maxLogText is the length at which text that may come from outside is cut.
+const maxLogText = 256
+
+func cutText(s string) string {
+	if len(s) > maxLogText {
+		return s[:maxLogText] + "..."
+	}
+	return s
+}

@@ -1,0 +1,283 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/mux"
+	"github.com/kith-go/kith/internal/wire"
+	"github.com/kith-go/kith/transport"
+)
+
+// A Session makes and serves calls on one connection, which it owns. Get one
+// from [Dial], [Start] or [Accept]. It is a [kith.Caller]. Its methods may be
+// called from any number of goroutines. Whoever got it must end it with Close
+// or Drain; it ends by itself when the connection does.
+type Session struct {
+	conn transport.Conn
+	cfg  *Config
+	info transport.Info
+	link laneLink
+	try  laneTrier // nil if the link has none
+	base time.Time // what the times below count from
+
+	ready  chan struct{} // closed by the reader when hello is over
+	ended  chan struct{} // closed by end, after err is set
+	err    error         // why the session ended; set before ended closes
+	drain  chan struct{} // closed when this side begins to drain, or the session ends
+	done   chan struct{} // closed by the reader when the other side's DONE came
+	remote wire.Hello    // what the other side said; set before ready closes
+	peer   *kith.Peer    // who it is; set before ready closes
+
+	// kick starts flushLoop. It is kept as a value so that starting it does not
+	// allocate.
+	kick  func()
+	loops sync.WaitGroup // flushLoop, laneLoop, acceptLoop
+
+	mu   sync.Mutex
+	out  outbox // guarded by mu
+	lane laneBuffer
+	ping pinger // guarded by mu, but for its atomics
+
+	in    inbox
+	calls callPool
+	read  laneReader // the reader's own
+
+	drainOnce sync.Once
+	heard     atomic.Int64 // when the lane's last bytes came, since base
+}
+
+// A laneLink is where the lane's bytes go.
+type laneLink interface {
+	// WriteLane writes p[mux.Headroom:]; what is before is scratch. One goroutine
+	// calls it at a time.
+	WriteLane(p []byte) error
+}
+
+// A laneTrier is a laneLink that can write without waiting.
+type laneTrier interface {
+	// TryLane is WriteLane if that does not wait, else it does nothing and
+	// returns false.
+	TryLane(p []byte) bool
+}
+
+// muxConn is a connection of our own mux, which hands the lane's bytes over
+// without a goroutine between.
+type muxConn interface {
+	laneLink
+	laneTrier
+	StartLane(h mux.LaneHandler)
+}
+
+// Dial starts a session on a connection that this side dialled and waits until
+// the other side has admitted it. When ctx ends first, or hello fails, the
+// connection is closed. A refusal is a remote [kith.Error].
+func Dial(ctx context.Context, conn transport.Conn, cfg *Config) (*Session, error) {
+	s, err := Start(ctx, conn, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ready(ctx); err != nil {
+		_ = s.Close(kith.Canceled, "hello not finished")
+		return nil, err
+	}
+	return s, nil
+}
+
+// Start starts a session on a connection that this side dialled, and returns
+// as soon as calls can be made: if nothing needs to be known of the other side
+// first, they follow hello in the same flight.
+func Start(ctx context.Context, conn transport.Conn, cfg *Config) (*Session, error) {
+	s := newSession(conn, cfg)
+	h := cfg.hello()
+	if cfg.Admit != nil {
+		proof, err := cfg.Admit.Present(ctx, s.info)
+		if err != nil {
+			_ = conn.CloseWithError(kith.Canceled, "")
+			return nil, &Failure{code: kith.Unauthenticated, what: "present to the other side", cause: err, unprocessed: true}
+		}
+		if len(proof) > wire.MaxProof {
+			_ = conn.CloseWithError(kith.Canceled, "")
+			return nil, &Failure{code: kith.Internal, what: "present to the other side", cause: errProof, unprocessed: true}
+		}
+		h.Proof = proof
+	}
+	s.out.early = cfg.Admit == nil
+	s.mu.Lock()
+	s.appendHelloLocked(wire.FrameHello, &h)
+	s.mu.Unlock()
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Accept starts a session on an accepted connection and returns when the other
+// side is admitted. When ctx or the hello timeout ends first, or the other
+// side is refused, it is told so and the connection closed.
+func Accept(ctx context.Context, conn transport.Conn, cfg *Config) (*Session, error) {
+	s := newSession(conn, cfg)
+	ctx, cancel := context.WithTimeout(ctx, cfg.HelloTimeout)
+	defer cancel()
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.Ready(ctx); err != nil {
+		_ = s.Close(kith.CodeOf(err), "hello not finished")
+		return nil, err
+	}
+	return s, nil
+}
+
+func newSession(conn transport.Conn, cfg *Config) *Session {
+	s := &Session{
+		conn: conn, cfg: cfg, info: conn.Info(), base: time.Now(),
+		ready: make(chan struct{}), ended: make(chan struct{}),
+		drain: make(chan struct{}), done: make(chan struct{}),
+	}
+	s.kick = s.flushLoop
+	s.out.max = 1 // until hello says more
+	s.in.cancelled = make(map[uint64]struct{})
+	return s
+}
+
+// open connects the session to the connection's lane and begins to read.
+func (s *Session) open(ctx context.Context) error {
+	if mc, ok := s.conn.(muxConn); ok {
+		s.link, s.try = mc, mc
+		mc.StartLane(s)
+		context.AfterFunc(s.conn.Context(), s.onConnEnd)
+	} else {
+		st, err := s.firstStream(ctx)
+		if err != nil {
+			f := s.failure("open lane", err, true)
+			_ = s.conn.CloseWithError(f.code, "no hello")
+			return f
+		}
+		s.link = streamLink{st}
+		context.AfterFunc(s.conn.Context(), s.onConnEnd)
+		s.loops.Go(func() { s.laneLoop(st) })
+	}
+	s.mu.Lock()
+	s.startPingsLocked()
+	s.flushLocked()
+	s.mu.Unlock()
+	return nil
+}
+
+func (s *Session) firstStream(ctx context.Context) (transport.Stream, error) {
+	if s.info.Dialed {
+		return s.conn.OpenStream(ctx)
+	}
+	return s.conn.AcceptStream(ctx)
+}
+
+// Ready waits until hello is over. It returns nil once calls flow, the remote
+// refusal, or how the session ended.
+func (s *Session) Ready(ctx context.Context) error {
+	select {
+	case <-s.ready:
+		return nil
+	case <-s.ended:
+		select {
+		case <-s.ready:
+			return nil // what happened after is the calls' business
+		default:
+		}
+		return s.err
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.out.refusal != nil {
+			return s.out.refusal
+		}
+		return gaveUp(ctx, "hello", true)
+	}
+}
+
+// Peer returns who the other side is. It may be called once hello is over.
+func (s *Session) Peer() *kith.Peer { return s.peer }
+
+// Info describes the connection.
+func (s *Session) Info() transport.Info { return s.conn.Info() }
+
+// Ended returns a channel that is closed when the session has ended; Err
+// tells why.
+func (s *Session) Ended() <-chan struct{} { return s.ended }
+
+// Err returns why the session ended, nil if it has not.
+func (s *Session) Err() error {
+	select {
+	case <-s.ended:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Close ends the session and its connection at once, telling the other side
+// code and reason. Calls on both sides fail; the ctx of handlers is cancelled.
+// It joins all goroutines but the handlers', and may be called from one.
+func (s *Session) Close(code kith.Code, reason string) error {
+	s.end(&transport.ConnError{Code: code, Reason: reason})
+	err := s.conn.CloseWithError(code, reason)
+	s.loops.Wait()
+	return err
+}
+
+// onConnEnd runs when the connection has ended. Closing it then gives back
+// what it holds, whoever ended it.
+func (s *Session) onConnEnd() {
+	ce := transport.ConnErr(s.conn.Context())
+	if ce == nil {
+		ce = &transport.ConnError{Code: kith.Unavailable, Err: context.Cause(s.conn.Context())}
+	}
+	s.end(ce)
+	_ = s.conn.CloseWithError(ce.Code, "")
+}
+
+// end gives every call its outcome. The first call decides.
+func (s *Session) end(why *transport.ConnError) {
+	s.mu.Lock()
+	if s.out.dead != nil {
+		s.mu.Unlock()
+		return
+	}
+	if !s.out.live && s.info.Dialed && why.Remote && why.Code == kith.ResourceExhausted && s.out.refusal == nil {
+		// A side that has no room for the connection says so in closing it, and
+		// only then closes with this code.
+		s.out.refusal = &Failure{code: why.Code, what: "hello", cause: why, unprocessed: true}
+	}
+	refusal := s.out.refusal
+	s.out.dead = why
+	calls := s.out.takeAll()
+	s.lane.drop()
+	s.wakeAllLocked()
+	s.stopPingsLocked()
+	s.mu.Unlock()
+
+	s.err = error(s.lost("connection", why, false))
+	if refusal != nil {
+		s.err = refusal
+	}
+	close(s.ended)
+	s.drainOnce.Do(func() { close(s.drain) })
+	for _, c := range calls {
+		if refusal != nil {
+			c.deliver(outcome{err: refusal})
+		} else {
+			c.deliver(outcome{err: s.lost(c.what(), why, false)})
+		}
+	}
+	s.in.cancelAll()
+}
+
+// kill ends the connection because of what the other side did, or because it
+// says nothing any more.
+func (s *Session) kill(code kith.Code, reason string) {
+	s.end(&transport.ConnError{Code: code, Reason: reason})
+	_ = s.conn.CloseWithError(code, reason)
+}
