@@ -1,0 +1,61 @@
+package client
+
+import (
+	"testing"
+	"time"
+)
+
+func TestBackoffPauses(t *testing.T) {
+	const base, limit = 200 * time.Millisecond, 30 * time.Second
+	for n, want := range map[int]time.Duration{
+		1: base, 2: 2 * base, 3: 4 * base, 8: 128 * base, 9: limit, 10: limit, 1_000_000: limit,
+	} {
+		var longest, total time.Duration
+		const draws = 2000
+		for range draws {
+			d := backoff(base, limit, n)
+			longest = max(longest, d)
+			total += d
+			if d <= 0 {
+				t.Fatalf("backoff(%d) = %v", n, d)
+			}
+		}
+		if mean := total / draws; longest > want || mean < want*45/100 || mean > want*55/100 {
+			t.Errorf("backoff(%d): longest %v, mean %v, want up to %v, evenly", n, longest, mean, want)
+		}
+	}
+	if d := backoff(base, base/2, 1); d > base/2 {
+		t.Errorf("backoff with a limit below base = %v", d)
+	}
+}
+
+func TestBudget(t *testing.T) {
+	now := time.Now()
+	var b budget
+	b.init(now)
+	takes := func(calls uint64) (n int) {
+		for ok := b.take(calls, now); ok; ok = b.take(0, now) {
+			n++
+		}
+		return n
+	}
+	for _, step := range []struct {
+		after time.Duration
+		calls uint64
+		want  int
+	}{
+		{0, 0, 10},                             // what one second gives
+		{0, 100, 20},                           // a fifth of the calls
+		{time.Second, 0, 10},                   //
+		{time.Second, 1000, 210},               //
+		{time.Hour, 0, 100},                    // ten seconds' worth are kept
+		{100 * time.Second, 100_000, 2100},     // ten seconds at 1,000 calls a second
+		{time.Millisecond, 0, 0},               //
+		{500 * time.Millisecond, 10_000, 2005}, // within a second all count
+	} {
+		now = now.Add(step.after)
+		if n := takes(step.calls); n != step.want {
+			t.Errorf("after %v and %d calls: %d retries, want %d", step.after, step.calls, n, step.want)
+		}
+	}
+}
