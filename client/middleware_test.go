@@ -234,46 +234,60 @@ func TestMiddlewareDecides(t *testing.T) {
 		open  func(err error) bool
 		ran   int64
 	}{
-		{"refuses", func(kith.Handler, context.Context, kith.Call) error { return refusal },
+		{
+			"refuses", func(kith.Handler, context.Context, kith.Call) error { return refusal },
 			func(_ string, err error) bool { return errors.Is(err, refusal) && !kith.Remote(err) },
-			func(err error) bool { return errors.Is(err, refusal) }, 0},
-		{"does nothing", func(kith.Handler, context.Context, kith.Call) error { return nil },
+			func(err error) bool { return errors.Is(err, refusal) }, 0,
+		},
+		{
+			"does nothing", func(kith.Handler, context.Context, kith.Call) error { return nil },
 			func(_ string, err error) bool { return kith.CodeOf(err) == kith.Internal },
-			func(err error) bool { return kith.CodeOf(err) == kith.Internal }, 0},
-		{"panics", func(_ kith.Handler, _ context.Context, c kith.Call) error {
-			if c.Method.Kind() == kith.KindUnary {
-				return refusal
-			}
-			panic("oops")
+			func(err error) bool { return kith.CodeOf(err) == kith.Internal }, 0,
 		},
+		{
+			"panics", func(_ kith.Handler, _ context.Context, c kith.Call) error {
+				if c.Method.Kind() == kith.KindUnary {
+					return refusal
+				}
+				panic("oops")
+			},
 			func(_ string, err error) bool { return errors.Is(err, refusal) },
-			func(err error) bool { return kith.CodeOf(err) == kith.Internal }, 0},
-		{"loses the ctx", func(next kith.Handler, _ context.Context, c kith.Call) error { return next(context.Background(), c) },
+			func(err error) bool { return kith.CodeOf(err) == kith.Internal }, 0,
+		},
+		{
+			"loses the ctx", func(next kith.Handler, _ context.Context, c kith.Call) error { return next(context.Background(), c) },
 			func(_ string, err error) bool { return err != nil && strings.Contains(err.Error(), "ctx") },
-			func(err error) bool { return err != nil && strings.Contains(err.Error(), "ctx") }, 0},
-		{"answers by itself", func(next kith.Handler, ctx context.Context, c kith.Call) error {
-			if c.Method.Kind() == kith.KindUnary {
-				c.Messages = cached("from cache")
-			}
-			return next(ctx, c)
+			func(err error) bool { return err != nil && strings.Contains(err.Error(), "ctx") }, 0,
 		},
+		{
+			"answers by itself", func(next kith.Handler, ctx context.Context, c kith.Call) error {
+				if c.Method.Kind() == kith.KindUnary {
+					c.Messages = cached("from cache")
+				}
+				return next(ctx, c)
+			},
 			func(answer string, err error) bool { return answer == "from cache" && err == nil },
-			func(err error) bool { return err == nil }, 1},
-		{"calls twice", func(next kith.Handler, ctx context.Context, c kith.Call) error {
-			if err := next(ctx, c); err != nil {
-				return err
-			}
-			return next(ctx, c)
+			func(err error) bool { return err == nil }, 1,
 		},
+		{
+			"calls twice", func(next kith.Handler, ctx context.Context, c kith.Call) error {
+				if err := next(ctx, c); err != nil {
+					return err
+				}
+				return next(ctx, c)
+			},
 			func(answer string, err error) bool { return answer == "hi" && err == nil },
-			func(err error) bool { return err == nil }, 3},
-		{"ends the ctx", func(next kith.Handler, ctx context.Context, c kith.Call) error {
-			ctx, cancel := context.WithCancel(ctx)
-			cancel()
-			return next(ctx, c)
+			func(err error) bool { return err == nil }, 3,
 		},
+		{
+			"ends the ctx", func(next kith.Handler, ctx context.Context, c kith.Call) error {
+				ctx, cancel := context.WithCancel(ctx)
+				cancel()
+				return next(ctx, c)
+			},
 			func(_ string, err error) bool { return errors.Is(err, context.Canceled) },
-			func(err error) bool { return errors.Is(err, context.Canceled) }, 0},
+			func(err error) bool { return errors.Is(err, context.Canceled) }, 0,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, c := pair(t, client.Config{Middleware: []kith.Middleware{func(next kith.Handler) kith.Handler {

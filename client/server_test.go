@@ -46,7 +46,8 @@ type testServer struct {
 	sessions []*session.Session
 }
 
-const busyCalls = 200
+// busyCalls is after how many calls a testServer counts as busy.
+const busyCalls = 100
 
 // serve listens at name until stop, or the end of the test.
 func serve(t testing.TB, tr transport.Transport, name string, edit func(*testServer)) *testServer {

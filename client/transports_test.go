@@ -56,7 +56,7 @@ func TestOverTransports(t *testing.T) {
 		others := a.ran.Load() + 1 // and one more below
 		var answered atomic.Int64
 		var callers sync.WaitGroup
-		stop := make(chan struct{})
+		stop, failed := make(chan struct{}), make(chan struct{}, 8)
 		for range 8 {
 			callers.Go(func() {
 				for {
@@ -67,11 +67,16 @@ func TestOverTransports(t *testing.T) {
 					}
 					if _, err := echo.Call(t.Context(), c, make([]byte, 1000)); err != nil {
 						t.Errorf("Call = %v", err)
+						failed <- struct{}{}
 						return
 					}
 					answered.Add(1)
 				}
 			})
+		}
+		select {
+		case <-a.busy:
+		case <-failed:
 		}
 		a.shutdown(t)
 		callWhere(t, c, "b")

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -76,9 +77,7 @@ func (m *Meter) Snapshot() []MethodStats {
 	for _, st := range m.methods {
 		one := *st
 		one.Calls = make(map[kith.Code]uint64, len(st.Calls))
-		for code, n := range st.Calls {
-			one.Calls[code] = n
-		}
+		maps.Copy(one.Calls, st.Calls)
 		all = append(all, one)
 	}
 	slices.SortFunc(all, func(a, b MethodStats) int { return cmp.Compare(a.Method, b.Method) })

@@ -128,8 +128,14 @@ func TestRateLimit(t *testing.T) {
 			after time.Duration
 			want  int
 		}{
-			{one, 0, 5}, {again, 0, 0}, {other, 0, 5}, {one, 99 * time.Millisecond, 0}, {one, time.Millisecond, 1},
-			{again, 300 * time.Millisecond, 3}, {one, time.Hour, 5}, {other, 0, 5},
+			{one, 0, 5},
+			{again, 0, 0},
+			{other, 0, 5},
+			{one, 99 * time.Millisecond, 0},
+			{one, time.Millisecond, 1},
+			{again, 300 * time.Millisecond, 3},
+			{one, time.Hour, 5},
+			{other, 0, 5},
 		} {
 			time.Sleep(step.after)
 			if got := burst(step.c); got != step.want {
@@ -162,8 +168,12 @@ func TestRateLimitWithoutIdentity(t *testing.T) {
 			addr string
 			want bool
 		}{
-			{"tcp://10.0.0.1:5", true}, {"tcp://10.0.0.1:6", false}, {"tcp://10.0.0.2:5", true},
-			{"tcp://[2001:db8::1]:1", true}, {"tcp://[2001:db8::2]:1", false}, {"tcp://[2001:db8:0:1::2]:1", true},
+			{"tcp://10.0.0.1:5", true},
+			{"tcp://10.0.0.1:6", false},
+			{"tcp://10.0.0.2:5", true},
+			{"tcp://[2001:db8::1]:1", true},
+			{"tcp://[2001:db8::2]:1", false},
+			{"tcp://[2001:db8:0:1::2]:1", true},
 		} {
 			err := call(limit, &kith.Peer{Addr: tc.addr}, ok)
 			if got := err == nil; got != tc.want {

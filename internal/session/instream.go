@@ -196,14 +196,15 @@ func (s *Session) readReply(f frames, body []byte) error {
 	}
 	s.mu.Lock()
 	c := s.out.at(id)
-	gone := c == nil || c.abandoned
-	if !gone {
+	o := outcome{err: errGone}
+	var m *kith.Method // read here: a second outcome would end c's use meanwhile
+	if c != nil && !c.abandoned {
 		c.reply = f.st
+		m = c.method
 	}
 	s.mu.Unlock()
-	o := outcome{err: errGone}
-	if !gone {
-		o = s.readAnswer(&f, c.method)
+	if m != nil {
+		o = s.readAnswer(&f, m)
 	}
 	if o.err == nil || kith.Remote(o.err) {
 		_ = f.st.Close()
@@ -213,11 +214,10 @@ func (s *Session) readReply(f frames, body []byte) error {
 	if c == nil {
 		return nil // ended together with the connection, or never was: it did no harm
 	}
-	if c, err = s.finishCall(id); c == nil {
-		return nil
+	if c, err = s.finishCall(id); c != nil {
+		c.deliver(o)
 	}
-	c.deliver(o)
-	return nil
+	return err
 }
 
 var errGone = errors.New("the caller is gone")

@@ -78,10 +78,7 @@ func overMemory(t testing.TB) transport.Transport {
 	return tr
 }
 
-var (
-	echo = kith.Unary[[]byte, []byte]("test/Echo", kith.Idempotent())
-	wait = kith.Unary[string, string]("test/Wait")
-)
+var echo = kith.Unary[[]byte, []byte]("test/Echo", kith.Idempotent())
 
 func echoHandlers() *kith.Handlers {
 	var h kith.Handlers

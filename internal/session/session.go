@@ -259,7 +259,7 @@ func (s *Session) end(why *transport.ConnError) {
 	s.stopPingsLocked()
 	s.mu.Unlock()
 
-	s.err = error(s.lost("connection", why, false))
+	s.err = s.lost("session", why, false)
 	if refusal != nil {
 		s.err = refusal
 	}
