@@ -197,6 +197,7 @@ func (s *Session) laneLoop(st transport.Stream) {
 		if n > 0 {
 			if err := s.LaneData(buf[:n]); err != nil {
 				ce := err.(*transport.ConnError)
+				s.end(ce)
 				go s.killHandler(ce.Code, ce.Reason)
 				return
 			}

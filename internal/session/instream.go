@@ -211,9 +211,6 @@ func (s *Session) readReply(f frames, body []byte) error {
 	} else {
 		f.st.Reset(kith.Canceled)
 	}
-	if c == nil {
-		return nil // ended together with the connection, or never was: it did no harm
-	}
 	if c, err = s.finishCall(id); c != nil {
 		c.deliver(o)
 	}

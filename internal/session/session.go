@@ -279,5 +279,8 @@ func (s *Session) end(why *transport.ConnError) {
 // says nothing any more.
 func (s *Session) kill(code kith.Code, reason string) {
 	s.end(&transport.ConnError{Code: code, Reason: reason})
-	_ = s.conn.CloseWithError(code, reason)
+	s.mu.Lock()
+	why := s.out.dead // what came first, of which this may be a consequence
+	s.mu.Unlock()
+	_ = s.conn.CloseWithError(why.Code, why.Reason)
 }
