@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -77,12 +78,16 @@ func benchEcho(b *testing.B, s kith.Caller, callers, size int) {
 			ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
 			defer cancel()
 			p := make([]byte, size)
+			var m median
 			for left.Add(-1) >= 0 {
+				start := time.Now()
 				if _, err := echo.Call(ctx, s, p); err != nil {
 					b.Error(err)
 					return
 				}
+				m.add(start, callers)
 			}
+			m.report(b, callers)
 		})
 	}
 	wg.Wait()
@@ -103,6 +108,22 @@ func BenchmarkEcho(b *testing.B) {
 	}
 }
 
+// median takes the median latency of a lone caller.
+type median struct{ took []time.Duration }
+
+func (m *median) add(start time.Time, callers int) {
+	if callers == 1 {
+		m.took = append(m.took, time.Since(start))
+	}
+}
+
+func (m *median) report(b *testing.B, callers int) {
+	if callers == 1 && len(m.took) > 0 {
+		slices.Sort(m.took)
+		b.ReportMetric(float64(m.took[len(m.took)/2]), "p50-ns")
+	}
+}
+
 func rawPingPong(b *testing.B, size int) {
 	x, y := tcpPair(b)
 	go func() {
@@ -117,15 +138,19 @@ func rawPingPong(b *testing.B, size int) {
 		}
 	}()
 	p := make([]byte, size)
+	var m median
 	b.ResetTimer()
 	for range b.N {
+		start := time.Now()
 		if _, err := x.Write(p); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := io.ReadFull(x, p); err != nil {
 			b.Fatal(err)
 		}
+		m.add(start, 1)
 	}
+	m.report(b, 1)
 }
 
 // rawPipelined keeps a window of 4-byte length frames under way, written in
