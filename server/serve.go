@@ -46,7 +46,7 @@ func (s *Server) ListenAndServe(ctx context.Context, t transport.Transport, addr
 // has no Admit policy, and l is no [transport.ClientVerifier] that verifies
 // clients, it fails with [admit.ErrNoPolicy].
 func (s *Server) Serve(ctx context.Context, l transport.Listener) error {
-	defer l.Close() // where serve did not get as far
+	defer func() { _ = l.Close() }() // where serve did not get as far
 	return fmt.Errorf("serve %s: %w", l.Addr(), s.serve(ctx, l))
 }
 
@@ -59,7 +59,7 @@ func (s *Server) serve(ctx context.Context, l transport.Listener) error {
 		return ErrClosed
 	}
 	defer s.removeListener(l) // once it is closed
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	var pause time.Duration
 	for {
 		tc, err := l.Accept(ctx)

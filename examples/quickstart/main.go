@@ -105,6 +105,6 @@ func (r route) run(ctx context.Context, clientID kith.ID, path string) error {
 	if err := srv.Shutdown(ctx); err != nil {
 		return err
 	}
-	<-served // Serve ends with server.ErrClosed
+	_ = <-served // Serve ends with server.ErrClosed
 	return nil
 }

@@ -115,7 +115,7 @@ func sendFile(ctx context.Context, c kith.Caller, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	d, err := upload.Call(ctx, c)
 	if err != nil {
 		return "", err

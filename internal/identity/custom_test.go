@@ -38,10 +38,14 @@ func TestCustom(t *testing.T) {
 		{name: "config chosen per client", client: good, server: inner},
 		{name: "unknown authority", client: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}, server: base, cerr: true, serr: true},
 		{name: "wrong name", client: &tls.Config{RootCAs: pool, ServerName: "example.com"}, server: base, cerr: true, serr: true},
-		{name: "user's check at the client", client: &tls.Config{RootCAs: pool, ServerName: "localhost",
-			VerifyConnection: func(tls.ConnectionState) error { return errors.New("no") }}, server: base, cerr: true, serr: true},
-		{name: "client certificate missing", client: good,
-			server: &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}, cerr: true, serr: true},
+		{name: "user's check at the client", client: &tls.Config{
+			RootCAs: pool, ServerName: "localhost",
+			VerifyConnection: func(tls.ConnectionState) error { return errors.New("no") },
+		}, server: base, cerr: true, serr: true},
+		{
+			name: "client certificate missing", client: good,
+			server: &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}, cerr: true, serr: true,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, s, cerr, serr := handshake(t, customTLS(t, tt.client, tt.key, false), customTLS(t, tt.server, nil, true))

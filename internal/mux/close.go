@@ -25,8 +25,6 @@ const (
 	lastWords = 200 * time.Millisecond
 )
 
-const internalCode = kith.Internal
-
 // CloseWithError implements [transport.Conn]. It returns within a good second,
 // however the link behaves, given that the link's Close unblocks it. It waits
 // for the other side to close the link, too, for 100 ms at the longest, so that
@@ -105,7 +103,7 @@ func (c *Conn) sayGoodbye(e *transport.ConnError) {
 	}
 	c.mu.Unlock()
 	if ok {
-		_, err := c.link.Write(appendClose(buf, uint32(e.Code), e.Reason))
+		_, err := c.link.Write(appendClose(buf, uint32(e.Code), cutReason(e.Reason)))
 		ok = err == nil
 	}
 	if half, can := c.link.(interface{ CloseWrite() error }); can && ok && c.readLimit != nil {

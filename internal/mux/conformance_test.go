@@ -3,6 +3,7 @@ package mux_test
 import (
 	"net"
 	"testing"
+	"time"
 
 	"github.com/kith-go/kith/transport"
 	"github.com/kith-go/kith/transport/transporttest"
@@ -20,6 +21,7 @@ func TestConformance(t *testing.T) {
 				Addr:           transport.Addr{Scheme: "pipe", Host: "here"},
 				NoIdentity:     true,
 				DialsWithoutID: true,
+				Timeout:        3 * time.Minute, // it has much to do under the race detector
 				InMemory:       inMemory,
 			}
 		})
@@ -31,6 +33,9 @@ func TestConformance(t *testing.T) {
 		})
 	})
 	t.Run("TCP", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("package tcp runs the same, without the checks of memory")
+		}
 		run(t, false, func() (net.Conn, net.Conn, error) {
 			a, b := tcpPair(t)
 			return a, b, nil

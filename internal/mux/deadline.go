@@ -9,10 +9,10 @@ type deadline struct {
 	timer *time.Timer
 }
 
-// set moves the deadline; the zero time removes it. wake runs at it, without
-// the mutex, perhaps also once for a deadline that was moved since: it must
-// look at expired.
-func (d *deadline) set(t time.Time, wake func()) {
+// set moves the deadline; the zero time removes it. wake, always the same, runs
+// at it with s and without the mutex, perhaps also once for a deadline that
+// was moved since: it must look at expired.
+func (d *deadline) set(t time.Time, s *Stream, wake func(*Stream)) {
 	if t.IsZero() {
 		d.at = time.Time{}
 		d.stop()
@@ -26,7 +26,7 @@ func (d *deadline) set(t time.Time, wake func()) {
 	case left == 0:
 		d.stop()
 	case d.timer == nil:
-		d.timer = time.AfterFunc(left, wake)
+		d.timer = time.AfterFunc(left, func() { wake(s) })
 	default:
 		d.timer.Reset(left)
 	}

@@ -3,6 +3,7 @@ package mux
 import (
 	"errors"
 
+	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/transport"
 )
 
@@ -128,7 +129,7 @@ func (c *Conn) laneData(p []byte) error {
 	if ce, ok := errors.AsType[*transport.ConnError](err); ok {
 		return &laneError{ce}
 	}
-	return &laneError{&transport.ConnError{Code: internalCode, Reason: "invalid data on the lane", Err: err}}
+	return &laneError{&transport.ConnError{Code: kith.Internal, Reason: "invalid data on the lane", Err: err}}
 }
 
 // A laneError is how the session wants the connection to end.

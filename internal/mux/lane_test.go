@@ -170,7 +170,7 @@ func TestLaneAllocates(t *testing.T) {
 		}
 		for n := 100; n > 0; n -= <-cl.back {
 		}
-	}); n > 0.1 {
+	}); n > 0.1 && !raceEnabled {
 		t.Errorf("%v allocations for a round trip on the lane, want 0", n)
 	}
 }
@@ -195,7 +195,7 @@ func TestStreamAllocates(t *testing.T) {
 		if _, err := io.ReadFull(s, buf); err != nil {
 			t.Fatal(err)
 		}
-	}); n > 0.5 {
+	}); n > 0.5 && !raceEnabled {
 		t.Errorf("%v allocations for a round trip on a stream, want 0", n)
 	}
 	s.CloseWrite()
@@ -203,4 +203,53 @@ func TestStreamAllocates(t *testing.T) {
 		t.Errorf("ReadAll() = %v", err)
 	}
 	s.Close()
+}
+
+// TestTryLane writes to a link whose other end is slow to read, now and then
+// without waiting. What is taken arrives once and in order.
+func TestTryLane(t *testing.T) {
+	x, y := tcpPair(t)
+	a, b := dialedConn(t, x), acceptedConn(t, y)
+	const total = 32 << 20
+	log := newLaneLog(total)
+	gate := make(chan struct{})
+	log.data = func(p []byte) error {
+		<-gate // the link fills up
+		log.mu.Lock()
+		log.got = append(log.got, p...)
+		if len(log.got) == total {
+			close(log.reached)
+		}
+		log.mu.Unlock()
+		return nil
+	}
+	a.StartLane(newLaneLog(0))
+	b.StartLane(log)
+	var want []byte
+	taken, refused := 0, 0
+	p := make([]byte, mux.Headroom+256<<10)
+	for i := 0; len(want) < total; i++ {
+		for j := range p {
+			p[j] = byte(i + j>>8)
+		}
+		part := p[:mux.Headroom+min(1+i*1000%(256<<10), total-len(want))]
+		want = append(want, part[mux.Headroom:]...)
+		if a.TryLane(part) {
+			taken++
+			continue
+		}
+		if refused++; refused == 1 {
+			close(gate)
+		}
+		if err := a.WriteLane(part); err != nil {
+			t.Fatalf("WriteLane() = %v", err)
+		}
+	}
+	<-log.reached
+	if !bytes.Equal(log.got, want) {
+		t.Error("the lane's bytes are not those that were written")
+	}
+	if taken == 0 || refused == 0 {
+		t.Errorf("%d frames taken at once, %d refused, want some of both", taken, refused)
+	}
 }

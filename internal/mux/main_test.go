@@ -2,7 +2,9 @@ package mux_test
 
 import (
 	"flag"
+	"fmt"
 	"net"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -16,7 +18,13 @@ func TestMain(m *testing.M) {
 	if flag.Lookup("test.bench").Value.String() == "" {
 		mux.CheckChunks()
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if n := mux.Grown(); n != 0 && code == 0 {
+			fmt.Fprintf(os.Stderr, "windows of closed connections still hold %d bytes of the budget\n", n)
+			code = 1
+		}
+		os.Exit(code)
+	}))
 }
 
 // tcpPair returns the two ends of a TCP connection.

@@ -116,6 +116,7 @@ func TestProtocolErrors(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c, r := rawPair(t, mux.Config{})
 			go func() { // not to be held up by what it answers
 				io.Copy(io.Discard, r.link)

@@ -116,8 +116,8 @@ func (c *Conn) timeReads(on bool) {
 	}
 }
 
-// busy notes that the link is, for a while.
-func (c *Conn) busy() {
+// noteBusy has the link looked at again when it is idle.
+func (c *Conn) noteBusy() {
 	if !c.rd.timed && c.timedReads {
 		c.timeReads(true)
 	}
@@ -127,7 +127,7 @@ func (c *Conn) busy() {
 func (c *Conn) fill() error {
 	rd := &c.rd
 	if rd.adjust(); rd.large != nil {
-		c.busy()
+		c.noteBusy()
 	}
 	n, err := c.readLink(rd.buf[rd.w:])
 	rd.w += n

@@ -113,7 +113,7 @@ func (c *Conn) readPart(ch *chunk, n int) (int, error) {
 		return 0, c.fill()
 	}
 	rd.full = false
-	c.busy()
+	c.noteBusy()
 	k, err := c.readLink(ch.b[ch.w : ch.w+n])
 	if k > 0 {
 		err = nil // it comes again

@@ -233,7 +233,7 @@ func (s *Stream) SetReadDeadline(t time.Time) error {
 	if s.closed {
 		return &transport.StreamError{Code: s.closeCode}
 	}
-	s.readBy.set(t, s.readTimeout)
+	s.readBy.set(t, s, (*Stream).readTimeout)
 	s.wakeReader()
 	return nil
 }
@@ -245,7 +245,7 @@ func (s *Stream) SetWriteDeadline(t time.Time) error {
 	if s.closed {
 		return &transport.StreamError{Code: s.closeCode}
 	}
-	s.writeBy.set(t, s.writeTimeout)
+	s.writeBy.set(t, s, (*Stream).writeTimeout)
 	s.wakeWriter()
 	return nil
 }

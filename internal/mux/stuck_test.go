@@ -125,6 +125,7 @@ func TestStuckWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for kind, link := range stuckLinks {
 				t.Run(kind, func(t *testing.T) {
+					t.Parallel()
 					a, b := link(t)
 					c, s, wrote := fullLink(t, a, b)
 					f(t, c, s, wrote)

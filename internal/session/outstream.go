@@ -297,7 +297,7 @@ func (s *Session) invokeStream(ctx context.Context, r kith.Request, md []byte) (
 	if r.Method.Kind() == kith.KindNotify {
 		return nil, s.notifyStream(o, r.Body)
 	}
-	defer o.Close()
+	defer func() { _ = o.Close() }()
 	// The read side decides the call: where sending failed, the answer may be
 	// there all the same.
 	if err := o.send(r.Body, true); err != nil && err != io.EOF && o.settled() == nil {

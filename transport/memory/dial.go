@@ -179,7 +179,7 @@ func (d *dialing) connect(ctx context.Context) (*conn, error) {
 		err = ended
 	}
 	if err != nil {
-		c.CloseWithError(kith.Canceled, "dial given up")
+		_ = c.CloseWithError(kith.Canceled, "dial given up")
 		return nil, err
 	}
 	return c, nil

@@ -93,7 +93,7 @@ func (n *Network) Down(name string, how Death) {
 		}
 	}
 	for _, l := range listeners {
-		l.Close()
+		_ = l.Close()
 	}
 }
 

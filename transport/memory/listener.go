@@ -95,7 +95,7 @@ func (l *listener) Close() error {
 		l.owner.net.unlisten(l)
 		close(l.done)
 		for _, c := range l.backlog.close() {
-			c.CloseWithError(kith.Unavailable, "listener closed")
+			_ = c.CloseWithError(kith.Unavailable, "listener closed")
 		}
 	})
 	return nil

@@ -165,9 +165,9 @@ func (t *Transport) end() {
 	delete(t.net.transports, t)
 	t.net.mu.Unlock()
 	for _, l := range listeners {
-		l.Close()
+		_ = l.Close()
 	}
 	for _, c := range conns {
-		c.CloseWithError(kith.Unavailable, "transport closed")
+		_ = c.CloseWithError(kith.Unavailable, "transport closed")
 	}
 }

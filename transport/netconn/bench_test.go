@@ -7,7 +7,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/identity"
@@ -113,13 +112,11 @@ func throughput(b *testing.B, w io.Writer, r io.Reader) {
 		}
 	})
 	buf := make([]byte, size)
-	for b.ResetTimer(); b.Elapsed() >= 0; {
-		for range b.N {
-			if _, err := w.Write(buf); err != nil {
-				b.Fatal(err)
-			}
+	b.ResetTimer()
+	for range b.N {
+		if _, err := w.Write(buf); err != nil {
+			b.Fatal(err)
 		}
-		break
 	}
 	wg.Wait()
 }
@@ -155,7 +152,6 @@ func BenchmarkConnect(b *testing.B) {
 					c.CloseWithError(kith.OK, "")
 				}
 			})
-			start := time.Now()
 			for b.Loop() {
 				c, err := dialer.Dial(b.Context(), ln.Addr())
 				if err != nil {
@@ -172,7 +168,6 @@ func BenchmarkConnect(b *testing.B) {
 				s.Close()
 				c.CloseWithError(kith.OK, "")
 			}
-			_ = start
 		})
 	}
 }

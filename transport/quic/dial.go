@@ -15,8 +15,9 @@ import (
 
 // Dial connects to a.Host, host:port. The addresses of a name are tried one
 // after the other, IPv6 and IPv4 by turns, each with a short head start. An
-// address that does not answer is given up after five seconds, and, where the
-// system tells, at once if nobody listens at the port.
+// address that does not answer is given up after five seconds, or at once with
+// an error matching syscall.ECONNREFUSED where the other host says that nobody
+// listens at the port; empty packets ask it.
 func (t *Transport) Dial(ctx context.Context, a transport.Addr) (transport.Conn, error) {
 	c, err := t.dial(ctx, a)
 	if err != nil {
@@ -103,23 +104,22 @@ func (d *dialing) run(ctx context.Context) (*conn, error) {
 }
 
 // attempt tries one address, once more if the socket turns out to be broken.
-func (d *dialing) attempt(ctx context.Context, to netip.AddrPort) (c *conn, err error) {
-	for range 2 {
+func (d *dialing) attempt(ctx context.Context, to netip.AddrPort) (*conn, error) {
+	for again := true; ; again = false {
 		sock, err := d.t.socketTo(ctx, to.Addr())
 		if err != nil {
 			return nil, err
 		}
-		c, err = d.over(ctx, sock, to)
+		c, err := d.over(ctx, sock, to)
 		if err == nil {
 			return c, nil
 		}
 		broken := errors.Is(err, quicgo.ErrTransportClosed) && d.t.discard(sock)
 		sock.release()
-		if !broken {
+		if !broken || !again {
 			return nil, err
 		}
 	}
-	return nil, err
 }
 
 // over tries one address from one socket. The connection takes over the

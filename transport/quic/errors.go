@@ -133,7 +133,8 @@ func dialError(err error) error {
 		return &linkError{text: fmt.Sprintf("no answer within %v", handshakeTimeout), cause: err, timeout: true}
 	}
 	if app, ok := errors.AsType[*quicgo.ApplicationError](err); ok {
-		return connError(app)
+		e := connError(app)
+		return &linkError{text: e.Error(), cause: e}
 	}
 	return describe(err)
 }

@@ -3,6 +3,7 @@ package quic
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -13,7 +14,8 @@ import (
 // probeInterval is how often a probe asks.
 const probeInterval = 500 * time.Millisecond
 
-var errPortClosed = errors.New("nobody listens at the port")
+// errPortClosed matches syscall.ECONNREFUSED on every system.
+var errPortClosed = fmt.Errorf("nobody listens at the port: %w", syscall.ECONNREFUSED)
 
 // A probe learns from the system what a socket without a fixed other end does
 // not tell: whether there is a way to an address, from which address of this

@@ -75,7 +75,8 @@ type Config struct {
 	MaxHandshakes int
 
 	// MaxHandshakesPerSource does the same for one IPv4 address or one IPv6
-	// network of 56 bits. If zero, 64. If negative, no limit.
+	// network of 56 bits, behind which there may be many clients. If zero, 64.
+	// If negative, no limit.
 	MaxHandshakesPerSource int
 
 	// ListenPacket makes sockets: network is udp, udp4 or udp6, and address is

@@ -2,7 +2,6 @@ package quic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -45,8 +44,8 @@ func (d *dialing) race(ctx context.Context, addrs []netip.AddrPort) (*conn, erro
 func (r *race) run(ctx context.Context, addrs []netip.AddrPort) (*conn, error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var errs []error
-	for next := 0; len(errs) < len(addrs); {
+	var failure error
+	for next, failed := 0, 0; failed < len(addrs); {
 		start := timer.C
 		if next == len(addrs) {
 			start = nil
@@ -62,13 +61,18 @@ func (r *race) run(ctx context.Context, addrs []netip.AddrPort) (*conn, error) {
 			if res.err == nil {
 				return res.conn, nil
 			}
-			errs = append(errs, res.err)
+			failed++
+			if failure == nil {
+				failure = res.err
+			} else {
+				failure = fmt.Errorf("%w; %w", failure, res.err)
+			}
 			timer.Reset(0) // no use in waiting with the next
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	return nil, errors.Join(errs...)
+	return nil, failure
 }
 
 func (r *race) attemptHandler(ctx context.Context, to netip.AddrPort) {

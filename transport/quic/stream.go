@@ -143,14 +143,15 @@ func (s *stream) finish(code kith.Code, keep bool) {
 // before.
 func (s *stream) closedHere() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.finished {
+	finished, code := s.finished, s.code
+	s.mu.Unlock()
+	switch {
+	case !finished:
 		return nil
-	}
-	if s.conn.qc.Context().Err() != nil {
+	case s.conn.qc.Context().Err() != nil:
 		return s.conn.ended()
 	}
-	return &transport.StreamError{Code: s.code}
+	return &transport.StreamError{Code: code}
 }
 
 // failure turns an error of quic-go's stream into one of package transport.

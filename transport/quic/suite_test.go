@@ -29,6 +29,8 @@ func TestTransport(t *testing.T) {
 			Silent:   transport.Addr{Scheme: quic.Scheme, Host: silent.LocalAddr().String()},
 			Garbage:  sendDatagram,
 			Cut:      cut.all,
+
+			IgnoreGoroutines: runtimeGoroutines,
 		}
 	})
 }
@@ -57,10 +59,14 @@ func (c *cutter) all() {
 	}
 }
 
-// TestTransportInMemory runs the suite in virtual time too, whole.
+// runtimeGoroutines are started by the runtime when there is something to
+// clean up, as crypto/tls has.
+var runtimeGoroutines = []string{"runtime.runCleanups", "runtime.runFinalizers"}
+
+// TestTransportInMemory runs the whole suite in virtual time too.
 func TestTransportInMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
+	if testing.Short() || raceEnabled {
+		t.Skip("takes minutes with the race detector, and TestTransport runs the same cases")
 	}
 	transporttest.Run(t, func(t *testing.T) transporttest.Setup {
 		n := newSimNet()
@@ -71,6 +77,8 @@ func TestTransportInMemory(t *testing.T) {
 			Addr:     transport.Addr{Scheme: quic.Scheme, Host: ":4433"},
 			DialerID: key.ID(),
 			InMemory: true,
+
+			IgnoreGoroutines: runtimeGoroutines,
 		}
 	})
 }

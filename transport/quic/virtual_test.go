@@ -207,8 +207,7 @@ func TestHandshakeFlood(t *testing.T) {
 	})
 }
 
-// simPort.listen gives each transport one port: 64 newcomers from one source
-// is what the limit counts.
+// One source gets its share of the handshakes, and no more.
 func TestHandshakesPerSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newSimNet()
@@ -235,7 +234,9 @@ func TestHandshakesPerSource(t *testing.T) {
 			switch {
 			case err == nil:
 				good++
-			case !strings.Contains(err.Error(), "refused"):
+			case !strings.Contains(err.Error(), "refused") && !strings.Contains(err.Error(), "no answer"):
+				// quic-go has room for a few refusals at a time, and all
+				// the others come again at the same moment.
 				t.Errorf("Dial() above the limit = %v, want a refusal", err)
 			}
 		}

@@ -75,10 +75,7 @@ type Transport struct {
 // New makes a transport. cfg is copied. Host names are resolved to both
 // families, and their addresses tried as RFC 8305 says.
 func New(cfg Config) *Transport {
-	s := sockets{keepAlive: keepAlive(cfg.KeepAlive), userTimeout: cfg.UserTimeout}
-	if s.userTimeout == 0 {
-		s.userTimeout = defaultUserTimeout
-	}
+	s := newSockets(cfg)
 	return &Transport{netconn.New(netconn.Config{
 		Scheme:                 Scheme,
 		Dial:                   s.dial,
@@ -110,6 +107,14 @@ func keepAlive(idle time.Duration) net.KeepAliveConfig {
 type sockets struct {
 	keepAlive   net.KeepAliveConfig
 	userTimeout time.Duration
+}
+
+func newSockets(cfg Config) sockets {
+	s := sockets{keepAlive: keepAlive(cfg.KeepAlive), userTimeout: cfg.UserTimeout}
+	if s.userTimeout == 0 {
+		s.userTimeout = defaultUserTimeout
+	}
+	return s
 }
 
 func (s sockets) dial(ctx context.Context, a transport.Addr) (net.Conn, error) {

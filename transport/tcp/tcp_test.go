@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -39,6 +40,9 @@ func silent(t *testing.T) transport.Addr {
 	return transport.Addr{Scheme: tcp.Scheme, Host: ln.Addr().String()}
 }
 
+// watchdog is long: the suite has much to do under the race detector.
+const watchdog = 3 * time.Minute
+
 func TestTransport(t *testing.T) {
 	listen := transport.Addr{Scheme: tcp.Scheme, Host: "127.0.0.1:0"}
 	t.Run("TLS", func(t *testing.T) {
@@ -51,6 +55,7 @@ func TestTransport(t *testing.T) {
 				Addr:     listen,
 				Silent:   silent(t),
 				Garbage:  garbage(t),
+				Timeout:  watchdog,
 			}
 		})
 	})
@@ -63,6 +68,7 @@ func TestTransport(t *testing.T) {
 				DialsWithoutID: true,
 				Addr:           listen,
 				Garbage:        garbage(t),
+				Timeout:        watchdog,
 			}
 		})
 	})

@@ -67,6 +67,7 @@ func thousandStreams(r *run) {
 	r.obey(rule{"Conn", "Its methods may be called at once from any number of goroutines."})
 	r.serveConn(p.accepted)
 	n := r.streamLimit(1000)
+	half := r.scale(500)
 	all := make(chan struct{})
 	open := make(chan struct{}, n) // a token for each open stream
 	counted := r.start(func() {
@@ -82,19 +83,19 @@ func thousandStreams(r *run) {
 	r.each(n, func(i int) {
 		s := r.openStream(p.dialed)
 		want := pattern(i)
-		r.write(s, want.bytes(500))
-		r.receiveFrom(s, want, 0, 500)
+		r.write(s, want.bytes(half))
+		r.receiveFrom(s, want, 0, half)
 		open <- struct{}{}
 		select {
 		case <-all:
 		case <-r.ctx.Done():
 			r.fatalf("fewer than %d streams could be open at once", n)
 		}
-		rest := make([]byte, 500)
-		want.fill(rest, 500)
+		rest := make([]byte, half)
+		want.fill(rest, int64(half))
 		r.write(s, rest)
 		r.closeWrite(s)
-		r.receiveFrom(s, want, 500, 1000)
+		r.receiveFrom(s, want, half, 2*half)
 		r.expectEOF(s)
 		r.close(s)
 	})

@@ -98,6 +98,9 @@ func findCase(name string) (testCase, bool) {
 // meant for it to fail, and to say which rule. Most run in virtual time, where
 // what hangs costs nothing.
 func TestFaultsAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the cases move too little data to find everything")
+	}
 	for _, f := range slices.Sorted(maps.Keys(caught)) {
 		t.Run(string(f), func(t *testing.T) {
 			for _, name := range caught[f] {
