@@ -242,7 +242,7 @@ func truncationIsNotEOF(r *run) {
 		near, far := r.stream(side.from, side.to)
 		n := i * 400
 		r.all(func() {
-			near.Write(pattern(i).bytes(n)) // fails where the close overtakes it
+			_, _ = near.Write(pattern(i).bytes(n)) // fails where the close overtakes it
 			closer := []transport.Conn{side.from, side.to}[i/2%2]
 			r.closeConn(closer, kith.OK, "")
 		}, func() {

@@ -178,28 +178,49 @@ type way struct {
 func (r *run) ways() []way {
 	here, there := ends(kith.Aborted, "enough")
 	return []way{
-		{"SetWriteDeadline", rule{"Stream.SetWriteDeadline", writeDeadline},
+		{
+			"SetWriteDeadline",
+			rule{"Stream.SetWriteDeadline", writeDeadline},
 			func(_ pair, near, _ transport.Stream) { r.writeDeadline(near, past()) },
 			func(what string, err error) {
 				if !errors.Is(err, os.ErrDeadlineExceeded) {
 					r.fatalf("%s = %v, want os.ErrDeadlineExceeded", what, err)
 				}
-			}},
-		{"Reset", rule{"Stream.Reset", "aborts both directions"},
-			func(_ pair, near, _ transport.Stream) { near.Reset(kith.Aborted) }, r.expectClosed},
-		{"Close", rule{"Stream.Close", "unblocks Read and Write"},
-			func(_ pair, near, _ transport.Stream) { r.close(near) }, r.expectClosed},
-		{"Reset at the other side", rule{"Stream.Write", "it fails with a [*StreamError]"},
+			},
+		},
+		{
+			"Reset",
+			rule{"Stream.Reset", "aborts both directions"},
+			func(_ pair, near, _ transport.Stream) { near.Reset(kith.Aborted) }, r.expectClosed,
+		},
+		{
+			"Close",
+			rule{"Stream.Close", "unblocks Read and Write"},
+			func(_ pair, near, _ transport.Stream) { r.close(near) }, r.expectClosed,
+		},
+		{
+			"Reset at the other side",
+			rule{"Stream.Write", "it fails with a [*StreamError]"},
 			func(_ pair, _, far transport.Stream) { far.Reset(kith.Aborted) },
-			func(what string, err error) { r.expectReset(what, err, kith.Aborted) }},
-		{"Close at the other side", rule{"Stream.Write", "it fails with a [*StreamError]"},
-			func(_ pair, _, far transport.Stream) { r.close(far) }, r.expectRemote},
-		{"CloseWithError", rule{"Conn.CloseWithError", "It unblocks everything at once"},
+			func(what string, err error) { r.expectReset(what, err, kith.Aborted) },
+		},
+		{
+			"Close at the other side",
+			rule{"Stream.Write", "it fails with a [*StreamError]"},
+			func(_ pair, _, far transport.Stream) { r.close(far) }, r.expectRemote,
+		},
+		{
+			"CloseWithError",
+			rule{"Conn.CloseWithError", "It unblocks everything at once"},
 			func(p pair, _, _ transport.Stream) { r.closeConn(p.dialed, here.Code, here.Reason) },
-			func(what string, err error) { r.expectConnErr(what, err, here) }},
-		{"CloseWithError at the other end", rule{"Conn.CloseWithError", "It unblocks everything at once"},
+			func(what string, err error) { r.expectConnErr(what, err, here) },
+		},
+		{
+			"CloseWithError at the other end",
+			rule{"Conn.CloseWithError", "It unblocks everything at once"},
 			func(p pair, _, _ transport.Stream) { r.closeConn(p.accepted, there.Code, there.Reason) },
-			func(what string, err error) { r.expectConnErr(what, err, there) }},
+			func(what string, err error) { r.expectConnErr(what, err, there) },
+		},
 		{"Transport.Close", rule{"Transport.Close", closeEndsAll}, // the last one: there is no dialling after it
 			func(pair, transport.Stream, transport.Stream) { r.closeTransport(r.Dialer) }, r.expectClosed},
 	}
@@ -221,8 +242,8 @@ func blockedWriteUnblocks(r *run) {
 		blocked.wait()
 		if context.Cause(p.dialed.Context()) == nil {
 			r.obey(rule{"Stream.Write", "It does not keep p after it returned, also where it returned early."})
-			near.CloseWrite() // fails where the stream has ended
-			r.drain(far, 1, 0)
+			_ = near.CloseWrite() // fails where the stream has ended
+			_, _ = r.drain(far, 1, 0)
 		}
 		r.hangUp(p)
 	}

@@ -45,7 +45,7 @@ func serveStream(s transport.Stream) {
 			}
 		}
 		if err == io.EOF {
-			s.CloseWrite()
+			_ = s.CloseWrite()
 			return
 		}
 		if err != nil {

@@ -167,8 +167,8 @@ func answerBeforeRequestEnds(r *run) {
 				r.closeWrite(far)
 				r.close(far)
 				// Only now the rest of the request goes out, and may fail.
-				near.Write(make([]byte, 1000))
-				near.CloseWrite()
+				_, _ = near.Write(make([]byte, 1000))
+				_ = near.CloseWrite()
 			}, func() {
 				r.receive(near, pattern(i), n)
 			})
