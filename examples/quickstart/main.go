@@ -17,6 +17,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -105,6 +106,8 @@ func (r route) run(ctx context.Context, clientID kith.ID, path string) error {
 	if err := srv.Shutdown(ctx); err != nil {
 		return err
 	}
-	_ = <-served // Serve ends with server.ErrClosed
+	if err := <-served; !errors.Is(err, server.ErrClosed) {
+		return err
+	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package mux_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/mux"
+	"github.com/kith-go/kith/transport"
 )
 
 func BenchmarkStreamThroughput(b *testing.B) {
@@ -145,4 +147,91 @@ func rawEcho(b *testing.B, x, y net.Conn, size int) {
 	x.Close()
 	y.Close()
 	wg.Wait()
+}
+
+func BenchmarkStreamPingPong(b *testing.B) {
+	for _, size := range []int{32, 64 << 10} {
+		for name, link := range links {
+			if name == "pipe" {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+				x, y := link(b)
+				p, q := dialedConn(b, x), acceptedConn(b, y)
+				var wg sync.WaitGroup
+				wg.Go(func() { echo(b, q, &wg) })
+				s, err := p.OpenStream(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				buf := make([]byte, size)
+				b.SetBytes(2 * int64(size))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := s.Write(buf); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := io.ReadFull(s, buf); err != nil {
+						b.Fatal(err)
+					}
+				}
+				s.CloseWrite()
+				io.ReadAll(s)
+				s.Close()
+				q.CloseWithError(kith.OK, "")
+				wg.Wait()
+			})
+		}
+	}
+}
+
+// BenchmarkStreamPerCall opens a stream for each round trip, from several
+// goroutines.
+func BenchmarkStreamPerCall(b *testing.B) {
+	for _, size := range []int{32, 64 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			x, y := tcpPair(b)
+			p, q := dialedConn(b, x), acceptedConn(b, y)
+			var wg sync.WaitGroup
+			wg.Go(func() { answer(b, q, size, &wg) })
+			b.SetBytes(2 * int64(size))
+			b.ReportAllocs()
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				buf := make([]byte, size)
+				for pb.Next() {
+					s, err := p.OpenStream(b.Context())
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					transport.WriteLast(s, buf)
+					if _, err := io.ReadFull(s, buf); err != nil {
+						b.Error(err)
+						return
+					}
+					s.Close()
+				}
+			})
+			q.CloseWithError(kith.OK, "")
+			wg.Wait()
+		})
+	}
+}
+
+// answer sends back messages of a known size.
+func answer(b *testing.B, c *mux.Conn, size int, wg *sync.WaitGroup) {
+	for {
+		s, err := c.AcceptStream(b.Context())
+		if err != nil {
+			return
+		}
+		wg.Go(func() {
+			defer s.Close()
+			buf := make([]byte, size)
+			if _, err := io.ReadFull(s, buf); err == nil {
+				transport.WriteLast(s, buf)
+			}
+		})
+	}
 }

@@ -107,8 +107,8 @@ func (c *Conn) sayGoodbye(e *transport.ConnError) {
 		ok = err == nil
 	}
 	if half, can := c.link.(interface{ CloseWrite() error }); can && ok && c.readLimit != nil {
-		half.CloseWrite()
-		c.readLimit.SetReadDeadline(time.Now().Add(linger))
+		_ = half.CloseWrite()
+		_ = c.readLimit.SetReadDeadline(time.Now().Add(linger))
 		return
 	}
 	c.closeLink()

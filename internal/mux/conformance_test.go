@@ -33,8 +33,8 @@ func TestConformance(t *testing.T) {
 		})
 	})
 	t.Run("TCP", func(t *testing.T) {
-		if testing.Short() {
-			t.Skip("package tcp runs the same, without the checks of memory")
+		if testing.Short() || raceEnabled {
+			t.Skip("package tcp runs the same, without the checks of pooled memory")
 		}
 		run(t, false, func() (net.Conn, net.Conn, error) {
 			a, b := tcpPair(t)

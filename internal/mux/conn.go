@@ -147,7 +147,7 @@ func New(link io.ReadWriteCloser, cfg Config) *Conn {
 	c.sendLimit, _ = link.(interface{ SetWriteDeadline(time.Time) error })
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.closeLink = sync.OnceFunc(func() {
-		link.Close()
+		_ = link.Close()
 		if cfg.OnEnd != nil {
 			cfg.OnEnd()
 		}

@@ -183,22 +183,28 @@ func TestCloseUnused(t *testing.T) {
 // after it was busy, too.
 func TestIdle(t *testing.T) {
 	x, y := tcpPair(t)
-	before := runtime.NumGoroutine()
 	a, b := dialedConn(t, x), acceptedConn(t, y)
 	near, far := openPair(t, a, b)
 	var wg sync.WaitGroup
 	wg.Go(func() { near.Write(make([]byte, 4<<20)) })
 	io.CopyN(io.Discard, far, 4<<20)
 	wg.Wait()
+	readers, flushers := 0, 0
 	for range 1000 { // flushLoop ends soon
-		if runtime.NumGoroutine() == before+2 {
+		if readers, flushers = loops(); readers == 2 && flushers == 0 {
 			return
 		}
-		runtime.Gosched()
 		near.Write([]byte("x"))
 		io.ReadFull(far, make([]byte, 1))
 	}
-	t.Errorf("%d goroutines for an idle connection, want 2", runtime.NumGoroutine()-before)
+	t.Errorf("%d goroutines read and %d flush for an idle connection, want 2 and 0", readers, flushers)
+}
+
+// loops counts the package's goroutines.
+func loops() (readers, flushers int) {
+	buf := make([]byte, 1<<20)
+	stacks := string(buf[:runtime.Stack(buf, true)])
+	return strings.Count(stacks, ").readLoop("), strings.Count(stacks, ").flushLoop(")
 }
 
 // TestWindowGrows over a link with a long way to go, where the first window

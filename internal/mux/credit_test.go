@@ -40,7 +40,6 @@ type creditPair struct {
 	send   sendWindow
 	recv   recvWindow
 	grants []uint64 // on their way to the sender
-	sent   uint64   // on its way to the receiver
 }
 
 type creditWorld struct {

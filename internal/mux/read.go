@@ -112,7 +112,7 @@ func (c *Conn) timeReads(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
-		c.readLimit.SetReadDeadline(t)
+		_ = c.readLimit.SetReadDeadline(t)
 	}
 }
 

@@ -116,7 +116,13 @@ func TestStuckWrite(t *testing.T) {
 		},
 		"lane": func(t *testing.T, c *mux.Conn, s transport.Stream, wrote chan error) {
 			lane := make(chan error, 1)
-			go func() { lane <- c.WriteLane(make([]byte, mux.Headroom+10)) }()
+			go func() {
+				var err error
+				for err == nil { // until the link is full, too
+					err = c.WriteLane(make([]byte, mux.Headroom+1000))
+				}
+				lane <- err
+			}()
 			c.CloseWithError(kith.Unavailable, "enough")
 			within(t, lane, closed)
 			within(t, wrote, closed)

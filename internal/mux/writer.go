@@ -287,6 +287,6 @@ func shortWrite(n, want int, err error) error {
 func (c *Conn) interrupt(s *Stream) {
 	if w := &c.out; w.current == s && !w.interrupted {
 		w.interrupted = true
-		c.sendLimit.SetWriteDeadline(time.Unix(1, 0))
+		_ = c.sendLimit.SetWriteDeadline(time.Unix(1, 0))
 	}
 }

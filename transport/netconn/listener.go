@@ -67,7 +67,7 @@ func (t *Transport) listen(ctx context.Context, a transport.Addr) (*listener, er
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		ln.Close()
+		_ = ln.Close()
 		return nil, transport.ErrClosed
 	}
 	t.listeners[l] = struct{}{}
@@ -152,7 +152,7 @@ func (l *listener) acceptLoop() {
 func (l *listener) receive(raw net.Conn) bool {
 	g := l.waiting.enter(raw)
 	if g == nil {
-		raw.Close()
+		_ = raw.Close()
 		return false
 	}
 	l.wg.Add(1)
@@ -169,7 +169,7 @@ func (l *listener) handshakeHandler(g *guest) {
 	defer l.waiting.leave(g)
 	ctx, done, err := l.t.begin(context.Background())
 	if err != nil {
-		g.raw.Close()
+		_ = g.raw.Close()
 		return
 	}
 	defer done()
@@ -177,7 +177,7 @@ func (l *listener) handshakeHandler(g *guest) {
 	if err != nil {
 		l.t.log.refused(g.raw.RemoteAddr(), err, l.waiting.wasEvicted(g))
 		refuse(g.raw, l.cfg == nil, err)
-		g.raw.Close()
+		_ = g.raw.Close()
 		return
 	}
 	c, err := l.t.newConn(link, info)
@@ -188,7 +188,7 @@ func (l *listener) handshakeHandler(g *guest) {
 	select {
 	case l.ready <- c:
 	case <-l.done:
-		c.CloseWithError(kith.Unavailable, "listener closed")
+		_ = c.CloseWithError(kith.Unavailable, "listener closed")
 	}
 }
 

@@ -109,7 +109,7 @@ func (b *lobby) evict(g *guest) {
 	g.evicted = true
 	b.unlist(g)
 	b.guests--
-	g.raw.Close()
+	_ = g.raw.Close()
 }
 
 // unlist takes a guest off the lists of those in their handshake. mu held.

@@ -187,7 +187,7 @@ func (t *Transport) dial(ctx context.Context, a transport.Addr) (*mux.Conn, erro
 func (t *Transport) Client(ctx context.Context, rw Pipe, a transport.Addr) (transport.Conn, error) {
 	c, err := t.wrapClient(ctx, rw, a)
 	if err != nil {
-		rw.Close()
+		_ = rw.Close()
 		return nil, fmt.Errorf("connect pipe to %v: %w", a, err)
 	}
 	return c, nil
@@ -211,7 +211,7 @@ func (t *Transport) wrapClient(ctx context.Context, rw Pipe, a transport.Addr) (
 func (t *Transport) Server(ctx context.Context, rw Pipe) (transport.Conn, error) {
 	c, err := t.wrapServer(ctx, rw)
 	if err != nil {
-		rw.Close()
+		_ = rw.Close()
 		return nil, fmt.Errorf("accept on pipe: %w", err)
 	}
 	return c, nil
@@ -287,7 +287,7 @@ func (t *Transport) newConn(link Pipe, info transport.Info) (*mux.Conn, error) {
 	}
 	t.mu.Unlock()
 	if closed {
-		c.CloseWithError(kith.Unavailable, "transport closed")
+		_ = c.CloseWithError(kith.Unavailable, "transport closed")
 		return nil, transport.ErrClosed
 	}
 	return c, nil
@@ -316,7 +316,7 @@ func (t *Transport) Close() error {
 	t.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, l := range lns {
-		l.Close()
+		_ = l.Close()
 	}
 	for _, c := range conns {
 		wg.Add(1)
@@ -329,7 +329,7 @@ func (t *Transport) Close() error {
 
 func closeHandler(c *mux.Conn, wg *sync.WaitGroup) {
 	defer wg.Done()
-	c.CloseWithError(kith.Unavailable, "transport closed")
+	_ = c.CloseWithError(kith.Unavailable, "transport closed")
 }
 
 // clientTLS returns the config to dial a with, nil for plaintext. It fails

@@ -31,7 +31,7 @@ func (t *Transport) client(ctx context.Context, raw Pipe, a transport.Addr, cfg 
 		err = transport.CheckPeer(a, info)
 	}
 	if err != nil {
-		raw.Close()
+		_ = raw.Close()
 		return nil, t.closedOr(err)
 	}
 	return t.newConn(link, info)
@@ -86,7 +86,7 @@ func (t *Transport) secure(ctx context.Context, raw Pipe, cfg *tls.Config, diale
 // greet is the handshake of a plaintext link: the end that dials says its
 // preface at once, so that the end that accepts can tell it from a stranger.
 func greet(ctx context.Context, raw Pipe, dialed bool) error {
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	err := exchangePreface(raw, dialed)
 	if !stop() {
 		return ctx.Err() // raw is closed, or about to be
@@ -144,7 +144,7 @@ func (t *Transport) handshakeErr(ctx, hctx context.Context, err error) error {
 func refuse(raw Pipe, plaintext bool, err error) {
 	var proto *ProtocolError
 	if nc, ok := raw.(net.Conn); ok {
-		nc.SetDeadline(time.Now().Add(refuseWait))
+		_ = nc.SetDeadline(time.Now().Add(refuseWait))
 		defer linger(nc)
 	}
 	if !errors.As(err, &proto) {
@@ -152,11 +152,11 @@ func refuse(raw Pipe, plaintext bool, err error) {
 	}
 	switch {
 	case plaintext:
-		raw.Write(mux.Refusal(kith.Internal, "this is kith in plaintext"))
+		_, _ = raw.Write(mux.Refusal(kith.Internal, "this is kith in plaintext"))
 	case strings.HasPrefix(proto.Hint, "kith"):
-		raw.Write([]byte("\x15\x03\x03\x00\x02\x02\x28")) // a TLS alert: handshake_failure
+		_, _ = raw.Write([]byte("\x15\x03\x03\x00\x02\x02\x28")) // a TLS alert: handshake_failure
 	case proto.Hint == "HTTP":
-		io.WriteString(raw, "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nThis is kith, not HTTP.\n")
+		_, _ = io.WriteString(raw, "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nThis is kith, not HTTP.\n")
 	}
 }
 
@@ -167,7 +167,7 @@ const refuseWait = 500 * time.Millisecond
 // what it wrote meanwhile can destroy it. The deadline of nc bounds it.
 func linger(nc net.Conn) {
 	if closeWrite(nc) == nil {
-		io.Copy(io.Discard, io.LimitReader(nc, 64<<10))
+		_, _ = io.Copy(io.Discard, io.LimitReader(nc, 64<<10))
 	}
 }
 

@@ -74,7 +74,7 @@ func (s *socket) newConn(qc *quicgo.Conn, sh *share, local transport.Addr, diale
 
 // endHandler does what is to be done when the connection has ended.
 func (c *conn) endHandler() {
-	c.ended()
+	_ = c.ended()
 	t := c.sock.t
 	t.mu.Lock()
 	delete(t.conns, c)
@@ -133,7 +133,7 @@ func (c *conn) failure(ctx context.Context, op string, err error) error {
 func (c *conn) Context() context.Context { return c.ctx }
 
 func (c *conn) CloseWithError(code kith.Code, reason string) error {
-	c.qc.CloseWithError(quicgo.ApplicationErrorCode(code), reason[:min(len(reason), transport.MaxReason)])
+	_ = c.qc.CloseWithError(quicgo.ApplicationErrorCode(code), reason[:min(len(reason), transport.MaxReason)])
 	<-c.gone
 	return nil
 }

@@ -149,7 +149,7 @@ func (d *dialing) over(ctx context.Context, sock *socket, to netip.AddrPort) (*c
 	}
 	c, err := sock.newConn(qc, sh, local, true)
 	if err != nil {
-		qc.CloseWithError(0, "")
+		_ = qc.CloseWithError(0, "")
 		sh.giveBack()
 		return nil, err
 	}

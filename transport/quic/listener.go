@@ -176,7 +176,7 @@ func (l *listener) Close() error {
 	t.mu.Unlock()
 
 	l.sock.listener.Store(nil)
-	l.ql.Close() // refuses the handshakes in progress, and waits for that
+	_ = l.ql.Close() // refuses the handshakes in progress, and waits for that
 	for {
 		qc, err := l.ql.Accept(context.Background())
 		if err != nil {

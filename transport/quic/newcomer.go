@@ -77,7 +77,7 @@ func (n *newcomer) failedHandler(cause error) {
 
 // refuse ends an accepted connection that nobody gets.
 func (n *newcomer) refuse(qc *quicgo.Conn, reason string) {
-	qc.CloseWithError(quicgo.ApplicationErrorCode(kith.Unavailable), reason)
+	_ = qc.CloseWithError(quicgo.ApplicationErrorCode(kith.Unavailable), reason)
 	n.giveBack()
 }
 

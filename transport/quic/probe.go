@@ -46,7 +46,7 @@ func (p *probe) askLoop(refused context.CancelCauseFunc) {
 	for {
 		_, _, err := p.c.WriteMsgUDP(nil, nil, nil)
 		if err == nil {
-			p.c.SetReadDeadline(time.Now().Add(probeInterval)) // fails once c is closed, as Read does
+			_ = p.c.SetReadDeadline(time.Now().Add(probeInterval)) // fails once c is closed, as Read does
 			_, err = p.c.Read(make([]byte, 1))
 		}
 		switch {
@@ -61,7 +61,7 @@ func (p *probe) askLoop(refused context.CancelCauseFunc) {
 }
 
 func (p *probe) close() {
-	p.c.Close()
+	_ = p.c.Close()
 	<-p.done
 }
 

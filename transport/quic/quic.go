@@ -166,10 +166,10 @@ func (t *Transport) Close() error {
 	t.mu.Unlock()
 
 	for _, l := range listeners {
-		l.Close()
+		_ = l.Close()
 	}
 	for _, c := range conns {
-		c.CloseWithError(kith.Unavailable, "transport closed")
+		_ = c.CloseWithError(kith.Unavailable, "transport closed")
 	}
 	t.work.Wait()
 	for _, s := range dialers {

@@ -34,7 +34,7 @@ func (d *dialing) race(ctx context.Context, addrs []netip.AddrPort) (*conn, erro
 	close(r.results)
 	for late := range r.results {
 		if late.err == nil {
-			late.conn.CloseWithError(0, "another address was quicker")
+			_ = late.conn.CloseWithError(0, "another address was quicker")
 		}
 	}
 	return winner, err

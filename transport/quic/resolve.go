@@ -71,6 +71,6 @@ func hasIPv4() bool {
 	if err != nil {
 		return false
 	}
-	c.Close()
+	_ = c.Close()
 	return true
 }

@@ -119,12 +119,6 @@ func (n *simNet) crash(ip string) {
 	}
 }
 
-func (n *simNet) count() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.ports)
-}
-
 func (p *simPort) WriteTo(b []byte, to net.Addr) (int, error) {
 	dst := to.(*net.UDPAddr).AddrPort()
 	n := p.net

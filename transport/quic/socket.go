@@ -85,8 +85,8 @@ func (s *socket) release() {
 	last := s.refs == 0
 	s.t.mu.Unlock()
 	if last {
-		s.quic.Close()
-		s.pc.Close()
+		_ = s.quic.Close()
+		_ = s.pc.Close()
 		s.newcomers.Wait()
 	}
 }

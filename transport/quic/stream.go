@@ -65,7 +65,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	s.mu.Unlock()
 	if half {
 		if err == nil {
-			s.qs.Close()
+			_ = s.qs.Close()
 		} else { // half a message must not look like a whole one
 			s.qs.CancelWrite(quicgo.StreamErrorCode(kith.Canceled))
 		}
@@ -107,7 +107,7 @@ func (s *stream) CloseWrite() error {
 	if busy {
 		return nil // Write does it: quic-go allows no Close beside a Write
 	}
-	s.qs.Close() // the error is that the other side reads no more, which Write tells
+	_ = s.qs.Close() // the error is that the other side reads no more, which Write tells
 	if s.conn.qc.Context().Err() != nil {
 		return s.conn.ended()
 	}

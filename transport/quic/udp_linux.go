@@ -20,11 +20,11 @@ func forceBuffer(c *net.UDPConn, b buffer, n int) (got int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	raw.Control(func(fd uintptr) {
+	_ = raw.Control(func(fd uintptr) {
 		got, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, b.get)
 		if err == nil && got < n {
 			// An error, EPERM mostly, shows in the size.
-			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, b.force, n)
+			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, b.force, n)
 			got, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, b.get)
 		}
 		ok = err == nil

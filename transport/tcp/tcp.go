@@ -140,7 +140,7 @@ func (s sockets) listen(ctx context.Context, a transport.Addr) (net.Listener, er
 // refuses is not worth a connection.
 func (s sockets) tune(c net.Conn) {
 	if tc, ok := c.(*net.TCPConn); ok && s.userTimeout > 0 {
-		setUserTimeout(tc, s.userTimeout)
+		_ = setUserTimeout(tc, s.userTimeout)
 	}
 }
 

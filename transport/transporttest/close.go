@@ -67,7 +67,7 @@ func closeDeliversToWriter(r *run) {
 			r.write(near, pattern(i).bytes(n))
 			r.closeWrite(near)
 			r.close(near)
-			writeUntil(far, 0, 0)
+			_ = writeUntil(far, 0, 0)
 			r.receive(far, pattern(i), n)
 			r.close(far)
 		}
