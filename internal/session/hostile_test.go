@@ -128,8 +128,11 @@ func laneFrame(t wire.FrameType, body ...byte) []byte {
 	return wire.EndLane(append(wire.AppendLane(nil, t), body...), 0)
 }
 
-func callFrame(id byte, m *kith.Method) []byte {
-	return laneFrame(wire.FrameCall, wire.AppendHead([]byte{id}, m.Kind(), m.Name(), "json", 0, nil)...)
+func callFrame(id byte, m *kith.Method) []byte { return callFrameWith(id, m, "") }
+
+func callFrameWith(id byte, m *kith.Method, msg string) []byte {
+	head := wire.AppendHead([]byte{id}, m.Kind(), m.Name(), "json", 0, nil)
+	return laneFrame(wire.FrameCall, append(head, msg...)...)
 }
 
 // What breaks the protocol ends the connection, and says why.

@@ -123,7 +123,7 @@ func (s *Session) onCall(body []byte) error {
 		return nil
 	}
 	c.buf = callBufferPool.Get().(*callBuffers)
-	c.buf.req = append(c.buf.req[:0], msg...)
+	c.buf.req, c.buf.resp = append(c.buf.req[:0], msg...), c.buf.resp[:0]
 	if !s.cfg.Workers.start(c) {
 		c.putBuffers()
 		s.in.free(c)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/session"
+	"github.com/kith-go/kith/internal/wire"
 	"github.com/kith-go/kith/transport"
 	"github.com/kith-go/kith/transport/admit"
 	"github.com/kith-go/kith/transport/memory"
@@ -326,4 +327,26 @@ func TestBrokenStreams(t *testing.T) {
 		}
 		<-again
 	})
+}
+
+// What one call answered is in no other call's outcome.
+func TestNothingOfOtherCalls(t *testing.T) {
+	secret := strings.Repeat("secret", 100)
+	var h kith.Handlers
+	greet.Handle(&h, func(context.Context, string) (string, error) { return secret, nil })
+	note := kith.Notify[string]("test/Note")
+	noted := make(chan struct{}, 1)
+	note.Handle(&h, func(context.Context, string) error { noted <- struct{}{}; return nil })
+	_, p := rawPair(t, false, &h)
+	for range 10 {
+		p.write(callFrameWith(1, &greet.Method, `"x"`))
+		if typ, body := p.next(); typ != wire.FrameAnswer || !strings.Contains(string(body), secret) {
+			t.Fatalf("answer = %d, %q", typ, body)
+		}
+		p.write(callFrameWith(1, &note.Method, `"x"`))
+		<-noted
+		if typ, body := p.next(); typ != wire.FrameAnswer || len(body) != 2 {
+			t.Fatalf("outcome of a notification = %d, %q, want an empty answer", typ, body)
+		}
+	}
 }
