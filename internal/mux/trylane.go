@@ -8,7 +8,7 @@ import "syscall"
 // written by flushLoop. Links that cannot tell always make it return false.
 //
 // It saves a lone call the switch to a goroutine that may be stuck in a write,
-// at each end: 3 us of 12 for a round trip over loopback.
+// at each end: the median round trip over loopback goes from 9.4 to 8.7 us.
 func (c *Conn) TryLane(p []byte) bool {
 	if c.try == nil || len(p) > Headroom+maxLane {
 		return false

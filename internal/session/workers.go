@@ -16,8 +16,8 @@ import (
 // A call is queued, never behind a handler: while the queue holds one, there is
 // a worker on its way to take it. A worker that takes one sends another on its
 // way if there are more, and only then runs the handler. So short handlers of
-// one batch share a worker, at no switch between them (64 callers: 1.2 times the
-// calls/s of a hand-off each), and a handler that blocks holds up nobody.
+// one batch share a worker, at no switch between them, and a handler that blocks
+// holds up nobody.
 type Workers struct {
 	limit int
 
