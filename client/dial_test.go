@@ -150,7 +150,7 @@ func TestDialErrors(t *testing.T) {
 					t.Errorf("Dial = %v, want a PeerError", err)
 				}
 			},
-			code: kith.Unavailable,
+			code: kith.Unauthenticated,
 		},
 		{
 			name: "refused by the server",

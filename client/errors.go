@@ -73,28 +73,35 @@ func (e *DialError) Unwrap() []error {
 	return errs
 }
 
-// Code returns what the servers refused this side with, if all that was tried
-// ended in refusals of one code, and [kith.Unavailable] otherwise.
+// Code returns why all that was tried failed, if that was one and the same:
+// what the servers refused this side with, or [kith.Unauthenticated] where
+// somebody else answered or nobody could tell who should. Otherwise it returns
+// [kith.Unavailable], which may be different a moment later.
 func (e *DialError) Code() kith.Code {
 	code := kith.Unavailable
 	for i, a := range e.Attempts {
-		var refusal *kith.Error
-		var failure *session.Failure
-		var c kith.Code
-		switch {
-		case errors.As(a.Err, &refusal):
-			c = refusal.Code()
-		case errors.As(a.Err, &failure):
-			c = failure.Code()
-		default:
-			return kith.Unavailable
-		}
+		c := attemptCode(a.Err)
 		if i > 0 && c != code {
 			return kith.Unavailable
 		}
 		code = c
 	}
 	return code
+}
+
+func attemptCode(err error) kith.Code {
+	var refusal *kith.Error
+	var failure *session.Failure
+	var other *transport.PeerError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Code()
+	case errors.As(err, &other), errors.Is(err, transport.ErrNoIdentity):
+		return kith.Unauthenticated
+	case errors.As(err, &failure):
+		return failure.Code()
+	}
+	return kith.Unavailable
 }
 
 // Unprocessed returns true: what has no connection is not sent.

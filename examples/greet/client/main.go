@@ -32,8 +32,11 @@ func main() {
 	}
 	defer c.Close()
 	text, err := greetapi.Greet.Call(ctx, c, os.Args[2])
-	if errors.Is(err, greetapi.ErrUnknown) {
+	switch {
+	case errors.Is(err, greetapi.ErrUnknown):
 		log.Fatal("it does not know you")
+	case err != nil:
+		log.Fatal(err)
 	}
-	fmt.Println(text, err)
+	fmt.Println(text)
 }
