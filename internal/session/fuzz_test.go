@@ -37,18 +37,7 @@ func FuzzPeer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, hello bool, lane, stream []byte) {
 		tr := memory.New(memory.Config{})
 		defer func() { _ = tr.Close() }()
-		l, err := tr.Listen(t.Context(), transport.Addr{Host: "fuzz"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := tr.Dial(t.Context(), l.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, err := l.Accept(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		raw, in := conns(t, tr)
 		w := session.NewWorkers(64)
 		defer w.Close()
 		cfg := session.Config{Handlers: h, Workers: w, Admit: admit.Anyone()}.Defaults()
@@ -90,18 +79,7 @@ func scribble(ctx context.Context, conn transport.Conn, hello bool, lane, stream
 func TestGarbageInsteadOfHello(t *testing.T) {
 	for _, garbage := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01", strings.Repeat("\xff", 100), "\x04\x00\x00\x00"} {
 		tr := overMemory(t)
-		l, err := tr.Listen(t.Context(), transport.Addr{Host: "garbage"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := tr.Dial(t.Context(), l.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, err := l.Accept(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		raw, in := conns(t, tr)
 		st, err := raw.OpenStream(t.Context())
 		if err != nil {
 			t.Fatal(err)

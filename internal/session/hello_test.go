@@ -66,19 +66,8 @@ func TestStreamBeforeHello(t *testing.T) {
 // Frames may come in any pieces, one byte at a time too.
 func TestOneByteAtATime(t *testing.T) {
 	tr := overMemory(t)
-	l, err := tr.Listen(t.Context(), transport.Addr{Host: "slow"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := tr.Dial(t.Context(), l.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw, in := conns(t, tr)
 	defer func() { _ = raw.CloseWithError(kith.OK, "") }()
-	in, err := l.Accept(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	told := make(chan string, 2)
 	w := session.NewWorkers(-1)
 	defer w.Close()

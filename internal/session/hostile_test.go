@@ -27,22 +27,12 @@ type rawPeer struct {
 func rawPair(t *testing.T, dialed bool, h *kith.Handlers) (*session.Session, *rawPeer) {
 	t.Helper()
 	tr := memory.New(memory.Config{})
-	l, err := tr.Listen(t.Context(), transport.Addr{Host: "raw"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dial, err := tr.Dial(t.Context(), l.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accept, err := l.Accept(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	dial, accept := conns(t, tr)
 	w := session.NewWorkers(-1)
 	cfg := session.Config{Handlers: h, Workers: w, MaxLaneCalls: 4}.Defaults()
 	p := &rawPeer{t: t, conn: dial}
 	ch := make(chan *session.Session, 1)
+	var err error
 	if dialed {
 		p.conn = accept
 		go func() {

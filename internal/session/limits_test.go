@@ -220,19 +220,8 @@ func TestRefusedHello(t *testing.T) {
 
 func TestSilentHello(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *memory.Network, tr transport.Transport) {
-		l, err := tr.Listen(t.Context(), transport.Addr{Host: "waiting"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, err := tr.Dial(t.Context(), l.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn, in := conns(t, tr)
 		defer func() { _ = conn.CloseWithError(kith.OK, "") }()
-		in, err := l.Accept(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
 		cfg := session.Config{Admit: admit.Anyone()}.Defaults()
 		start := time.Now()
 		if _, err := session.Accept(t.Context(), in, &cfg); !errors.Is(err, context.DeadlineExceeded) {

@@ -72,6 +72,23 @@ func connect(t testing.TB, tr transport.Transport, h *kith.Handlers, edit func(*
 	return pair{d, r.s, w}
 }
 
+// conns returns both ends of a connection with no session on it.
+func conns(t testing.TB, tr transport.Transport) (dialed, accepted transport.Conn) {
+	t.Helper()
+	l, err := tr.Listen(t.Context(), transport.Addr{Host: "bare"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if dialed, err = tr.Dial(t.Context(), l.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	if accepted, err = l.Accept(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return dialed, accepted
+}
+
 func overMemory(t testing.TB) transport.Transport {
 	tr := memory.New(memory.Config{})
 	t.Cleanup(func() { _ = tr.Close() })
