@@ -30,10 +30,7 @@ type pipeHalf struct {
 	buf         []byte
 	ended       bool // no more will be written
 	broken      bool // an end was closed
-	readBy      time.Time
-	writeBy     time.Time
-	readTimer   *time.Timer
-	writeTimer  *time.Timer
+	read, write pipeLimit
 	transferred int
 }
 
@@ -51,7 +48,7 @@ func (e *pipeEnd) Read(p []byte) (int, error) {
 		switch {
 		case h.broken && len(h.buf) == 0:
 			return 0, io.ErrClosedPipe
-		case past(h.readBy):
+		case past(h.read.by):
 			return 0, os.ErrDeadlineExceeded
 		case len(h.buf) > 0:
 			if e.dribble {
@@ -76,7 +73,7 @@ func (e *pipeEnd) Write(p []byte) (n int, err error) {
 		switch {
 		case h.broken || h.ended:
 			return n, io.ErrClosedPipe
-		case past(h.writeBy):
+		case past(h.write.by):
 			return n, os.ErrDeadlineExceeded
 		case len(h.buf) < pipeSize:
 			k := min(len(p)-n, pipeSize-len(h.buf))
@@ -95,9 +92,11 @@ func (e *pipeEnd) Write(p []byte) (n int, err error) {
 func (e *pipeEnd) Close() error {
 	e.CloseWrite()
 	e.in.mu.Lock()
-	defer e.in.mu.Unlock()
 	e.in.broken = true
 	e.in.changed.Broadcast()
+	e.in.mu.Unlock()
+	e.in.end(&e.in.read)
+	e.out.end(&e.out.write)
 	return nil
 }
 
@@ -111,15 +110,23 @@ func (e *pipeEnd) CloseWrite() error {
 
 func past(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
 
-func (h *pipeHalf) deadline(at *time.Time, timer **time.Timer, t time.Time) {
+// A pipeLimit is a deadline of one side of a pipeHalf, under its mu.
+type pipeLimit struct {
+	by    time.Time
+	timer *time.Timer
+	over  bool           // the side is closed: no timer is made any more
+	fired sync.WaitGroup // timers that were not stopped in time
+}
+
+func (h *pipeHalf) deadline(l *pipeLimit, t time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	*at = t
-	if *timer != nil {
-		(*timer).Stop()
-	}
-	if !t.IsZero() {
-		*timer = time.AfterFunc(time.Until(t), func() {
+	l.stop()
+	l.by = t
+	if !t.IsZero() && !l.over {
+		l.fired.Add(1)
+		l.timer = time.AfterFunc(time.Until(t), func() {
+			defer l.fired.Done()
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.changed.Broadcast()
@@ -128,13 +135,29 @@ func (h *pipeHalf) deadline(at *time.Time, timer **time.Timer, t time.Time) {
 	h.changed.Broadcast()
 }
 
+func (l *pipeLimit) stop() {
+	if l.timer != nil && l.timer.Stop() {
+		l.fired.Done()
+	}
+	l.timer = nil
+}
+
+// end stops the timer and waits for one that fired.
+func (h *pipeHalf) end(l *pipeLimit) {
+	h.mu.Lock()
+	l.over = true
+	l.stop()
+	h.mu.Unlock()
+	l.fired.Wait()
+}
+
 func (e *pipeEnd) SetReadDeadline(t time.Time) error {
-	e.in.deadline(&e.in.readBy, &e.in.readTimer, t)
+	e.in.deadline(&e.in.read, t)
 	return nil
 }
 
 func (e *pipeEnd) SetWriteDeadline(t time.Time) error {
-	e.out.deadline(&e.out.writeBy, &e.out.writeTimer, t)
+	e.out.deadline(&e.out.write, t)
 	return nil
 }
 
