@@ -118,7 +118,7 @@ func laneFrame(t wire.FrameType, body ...byte) []byte {
 	return wire.EndLane(append(wire.AppendLane(nil, t), body...), 0)
 }
 
-func callFrame(id byte, m *kith.Method) []byte { return callFrameWith(id, m, "") }
+func callFrame(id byte, m *kith.Method) []byte { return callFrameWith(id, m, `""`) }
 
 func callFrameWith(id byte, m *kith.Method, msg string) []byte {
 	head := wire.AppendHead([]byte{id}, m.Kind(), m.Name(), "json", 0, nil)

@@ -45,6 +45,12 @@ func (c *inCall) finish(err error) {
 	c.mu.Lock()
 	trailer := c.trailer
 	c.mu.Unlock()
+	if c.stream != nil && c.s.in.ended.Load() {
+		// The handler's ctx ended with the session. That is not the outcome of the
+		// call: its caller is to see the connection's end.
+		c.stream.st.Reset(kith.Unavailable)
+		c.stream.cut = true
+	}
 	switch {
 	case c.isStream():
 		c.stream.finish(e, trailer)
