@@ -163,6 +163,7 @@ func TestMaxConnsFrees(t *testing.T) {
 		r := start(t, overMemory(t), echoHandlers(), func(c *server.Config) { c.MaxConns = 1 })
 		for i := range 3 {
 			c := r.dial(t)
+			synctest.Wait() // until the server has taken it, too
 			if _, err := r.tryDial(t, r.tr); kith.CodeOf(err) != kith.ResourceExhausted {
 				t.Errorf("round %d: second dial = %v, want %v", i, err, kith.ResourceExhausted)
 			}
@@ -301,9 +302,10 @@ func TestPanicCostsOneCall(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	overTransports(t, func(t *testing.T, tr transport.Transport) {
 		h := echoHandlers()
-		ended := make(chan error, 3)
+		begun, ended := make(chan struct{}, 3), make(chan error, 3)
 		count.Handle(h, func(ctx context.Context, n int) iter.Seq2[[]byte, error] {
 			return func(yield func([]byte, error) bool) {
+				begun <- struct{}{}
 				for range n {
 					if !yield(make([]byte, 64<<10), nil) {
 						break
@@ -324,6 +326,7 @@ func TestSlowReader(t *testing.T) {
 			if err := errors.Join(s.Send([]byte("1000")), s.CloseSend()); err != nil {
 				t.Fatalf("Send = %v", err)
 			}
+			<-begun // a call that is cancelled before that has no handler
 		}
 		good := r.dial(t)
 		for i := range 100 {

@@ -65,6 +65,7 @@ func TestServe(t *testing.T) {
 func TestServeContext(t *testing.T) {
 	overTransports(t, func(t *testing.T, tr transport.Transport) {
 		r := start(t, tr, echoHandlers(), nil)
+		r.dial(t) // it serves by now
 		ctx, cancel := context.WithCancel(t.Context())
 		l := listen(t, tr)
 		addr := l.Addr()

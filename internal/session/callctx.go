@@ -83,8 +83,16 @@ func (c *callCtx) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// cancel ends the ctx as canceled.
-func (c *callCtx) cancel() { c.end(context.Canceled) }
+// cancel ends the ctx because the caller or the connection is gone. A
+// deadline that has passed is why the caller is gone: its word and the clock
+// here race, and the handler is to see one cause.
+func (c *callCtx) cancel() {
+	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		c.end(context.DeadlineExceeded)
+		return
+	}
+	c.end(context.Canceled)
+}
 
 // end ends the ctx. The first call decides.
 func (c *callCtx) end(err error) {

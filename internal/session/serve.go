@@ -41,7 +41,7 @@ func (c *inCall) finish(err error) {
 	if e != nil && c.method.Kind() == kith.KindNotify && e.Code() != kith.Internal {
 		c.s.cfg.Logger.Warn("notification failed", slog.String("method", c.method.Name()), slog.String("err", cutText(e.Error())))
 	}
-	c.cancel() // what the handler left running ends with it
+	c.end(context.Canceled) // what the handler left running ends with it
 	c.mu.Lock()
 	trailer := c.trailer
 	c.mu.Unlock()
