@@ -15,12 +15,15 @@ import (
 // A Policy judges the other side of a connection. Each side presents what its
 // own policy gives it, and judges what the other presents; the dialling side
 // presents first, and learns nothing of a side that does not admit it. Get one
-// from [Anyone], [Pins] or [Verified], or write one. Its methods may be called
-// at once from any number of goroutines.
+// from [Anyone], [Pins], [NetworkKey] or [Verified], combine some by [All] or
+// [Any], or write one. Its methods may be called at once from any number of
+// goroutines.
 type Policy interface {
 	// Present returns what this side shows the other as a proof, at most 3 KiB,
 	// nil for nothing. A proof should be bound to info.Binding, so that it is
-	// worthless elsewhere.
+	// worthless elsewhere, and be made with [AppendProof], so that the policy can
+	// be combined with others. The dialling side's is presented to whoever
+	// answers: to somebody unknown, if info.Peer is zero.
 	Present(ctx context.Context, info transport.Info) ([]byte, error)
 
 	// Admit judges the other side by info, whose Peer is the identity that the
@@ -92,5 +95,5 @@ func (f Func) Admit(_ context.Context, info transport.Info, _ []byte) (Grant, er
 
 // ErrNoPolicy is the error of whoever serves without a policy: it names the
 // remedies.
-var ErrNoPolicy = fmt.Errorf("no Admit policy: set Admit to admit.Pins(ids...) or admit.Anyone(), " +
+var ErrNoPolicy = fmt.Errorf("no Admit policy: set Admit to admit.Pins(ids...), admit.NetworkKey(key) or admit.Anyone(), " +
 	"or give the transport a tls.Config with ClientCAs and RequireAndVerifyClientCert")
