@@ -104,7 +104,8 @@ type Request struct {
 	// Trailer, if not nil, receives the answer's metadata before the call ends.
 	Trailer *Metadata
 	// WaitForReady makes the call wait for a connection until ctx ends, where
-	// it would fail as no address answers.
+	// it would fail as no address answers. It does not wait where all that answer
+	// refuse this side.
 	WaitForReady bool
 }
 
@@ -123,7 +124,9 @@ func Trailer(md *Metadata) CallOption { return func(r *Request) { r.Trailer = md
 func WithCodec(c Codec) CallOption { return func(r *Request) { r.Codec = c } }
 
 // WaitForReady makes the call wait for a connection until its ctx ends, where
-// it would fail at once as no address answers.
+// it would fail at once as no address answers. Where every address answers, and
+// refuses this side ([PermissionDenied], [Unauthenticated]), waiting does not
+// help: the call fails with that.
 func WaitForReady() CallOption { return func(r *Request) { r.WaitForReady = true } }
 
 // request takes the options by value, so that a call without any allocates

@@ -21,7 +21,8 @@ type Codec interface {
 	Decode(data []byte, v any) error
 }
 
-// JSON is the default codec, encoding/json.
+// JSON is the default codec, encoding/json. A message nested deeper than
+// [MaxDepth] does not decode.
 var JSON Codec = jsonCodec{}
 
 // Raw is the codec of messages of type []byte: their bytes are the encoding.
@@ -40,7 +41,12 @@ func (jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 	return append(dst, data...), nil
 }
 
-func (jsonCodec) Decode(data []byte, v any) error { return json.Unmarshal(data, v) }
+func (jsonCodec) Decode(data []byte, v any) error {
+	if tooDeep(data) {
+		return errTooDeep
+	}
+	return json.Unmarshal(data, v)
+}
 
 type rawCodec struct{}
 

@@ -1,6 +1,7 @@
 package kith
 
 import (
+	"context"
 	"io"
 	"iter"
 	"sync/atomic"
@@ -9,11 +10,12 @@ import (
 // A Duplex is one end of a streaming call: messages of type Send go out,
 // messages of type Recv come in, each in order. One goroutine may send while
 // another receives. The calling side must Close it; a handler's ends with the
-// handler.
+// handler, which may Close it earlier.
 type Duplex[Send, Recv any] struct {
 	messages Messages
 	codec    Codec
-	close    func() error // nil in handlers
+	close    func() error
+	serving  bool // it is a handler's
 	ranged   atomic.Bool
 }
 
@@ -28,7 +30,7 @@ func (d *Duplex[Send, Recv]) CloseSend() error { return d.messages.CloseSend() }
 // Recv returns the next message, io.EOF after the last, or what ended the call.
 func (d *Duplex[Send, Recv]) Recv() (Recv, error) {
 	v, err := recvValue[Recv](d.messages, d.codec)
-	if err != nil && d.close == nil {
+	if err != nil && d.serving {
 		err = servingErr(err)
 	}
 	return v, err
@@ -66,10 +68,22 @@ func (d *Duplex[Send, Recv]) CloseAndRecv() (Recv, error) {
 }
 
 // Close ends the use of the call, cancelling it if it is still going on. It is
-// idempotent and may be called from any goroutine. In a handler it does nothing.
-func (d *Duplex[Send, Recv]) Close() error {
-	if d.close == nil {
-		return nil
+// idempotent and may be called from any goroutine.
+//
+// In a handler it ends both directions: what another goroutine is blocked in
+// returns, and every further Recv and Send fails with an error that matches
+// [net.ErrClosed]. The caller gets what was sent before and what the handler
+// returns; but a Send that was blocked may have been cut off in the middle,
+// and then the code of the outcome is all that the caller gets, [Canceled] where
+// the handler returns nil.
+func (d *Duplex[Send, Recv]) Close() error { return d.close() }
+
+// closer returns what Close does in the handler of ctx: whoever runs handlers
+// offers it beside [Inbound]'s methods, as it goes past what middleware has put
+// around the call's Messages.
+func closer(ctx context.Context) func() error {
+	if in, ok := inbound(ctx).(interface{ CloseMessages() error }); ok {
+		return in.CloseMessages
 	}
-	return d.close()
+	return func() error { return nil }
 }

@@ -102,7 +102,7 @@ func (e *Error) Details(v any) error {
 	if len(e.details) == 0 {
 		return errors.New("no details")
 	}
-	return json.Unmarshal(e.details, v)
+	return JSON.Decode(e.details, v)
 }
 
 // RawDetails returns the details as JSON, nil for none. The caller must not

@@ -14,8 +14,10 @@ import (
 var layers = map[string][]string{
 	".": {},
 
+	"internal/budget":   {},
+	"internal/flood":    {},
 	"internal/identity": {},
-	"internal/mux":      {"transport"},
+	"internal/mux":      {"transport", "internal/budget"},
 	"internal/session":  {"transport", "transport/admit", "internal/wire", "internal/mux"},
 	"internal/wire":     {},
 
@@ -23,9 +25,9 @@ var layers = map[string][]string{
 	"transport/admit":         {"transport"},
 	"transport/memory":        {"transport"},
 	"transport/netconn":       {"transport", "internal/identity", "internal/mux"},
-	"transport/quic":          {"transport", "internal/identity"},
+	"transport/quic":          {"transport", "internal/identity", "internal/budget"},
 	"transport/tcp":           {"transport", "transport/netconn"},
-	"transport/transporttest": {"transport"},
+	"transport/transporttest": {"transport", "transport/netconn"},
 
 	"client": {"transport", "transport/admit", "internal/session"},
 	"server": {"transport", "transport/admit", "internal/session"},
@@ -35,6 +37,7 @@ var layers = map[string][]string{
 	"discovery/mdns":          {"discovery"},
 	"discovery/static":        {"discovery"},
 
+	"peer/peertest": {"discovery", "peer", "transport", "transport/memory"},
 	"peer": {
 		"client", "server", "internal/session",
 		"discovery", "discovery/mdns",

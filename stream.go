@@ -88,7 +88,7 @@ func ClientStream[Req, Resp any](name string, opts ...MethodOption) *ClientStrea
 func (m *ClientStreamMethod[Req, Resp]) Handle(h *Handlers, f func(context.Context, iter.Seq2[Req, error]) (Resp, error), mw ...Middleware) {
 	mustHave(f != nil, m.name)
 	h.Register(&m.Method, func(ctx context.Context, c Call) error {
-		d := &Duplex[Resp, Req]{messages: c.Messages, codec: c.Codec}
+		d := &Duplex[Resp, Req]{messages: c.Messages, codec: c.Codec, serving: true}
 		resp, err := f(ctx, d.All())
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func Bidi[Req, Resp any](name string, opts ...MethodOption) *BidiMethod[Req, Res
 func (m *BidiMethod[Req, Resp]) Handle(h *Handlers, f func(context.Context, *Duplex[Resp, Req]) error, mw ...Middleware) {
 	mustHave(f != nil, m.name)
 	h.Register(&m.Method, func(ctx context.Context, c Call) error {
-		return f(ctx, &Duplex[Resp, Req]{messages: c.Messages, codec: c.Codec})
+		return f(ctx, &Duplex[Resp, Req]{messages: c.Messages, codec: c.Codec, close: closer(ctx), serving: true})
 	}, mw...)
 }
 

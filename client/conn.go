@@ -41,6 +41,8 @@ const (
 	lingerTick = 5 * time.Second
 	// goodbye bounds the drain of an idle connection.
 	goodbye = 5 * time.Second
+	// maxLeft bounds the handlers that the error of a drain names.
+	maxLeft = 16
 )
 
 func (cn *conn) unsettled() bool {
@@ -127,7 +129,14 @@ func (cn *conn) drainHandler(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if left := cn.s.Serving(); len(left) > 0 {
+	var left []string
+	for _, call := range cn.s.Serving() {
+		left = append(left, fmt.Sprintf("%s for %v", call.Method, call.Age.Round(time.Millisecond)))
+	}
+	if len(left) > maxLeft {
+		left = append(left[:maxLeft], "...")
+	}
+	if len(left) > 0 {
 		return fmt.Errorf("%w, handlers left: %s", err, strings.Join(left, ", "))
 	}
 	return err

@@ -43,9 +43,9 @@ func (c *Client) wakeLocked() {
 
 // acquire returns a conn to make a call on, and sees to it that there will be
 // one. Unless patient, it fails when all addresses have failed, and while they
-// are not tried again. If early, the conn's hello may be still going on: should
-// that fail, nobody knows whether a call ran. The end of ctx ends the waiting
-// only.
+// are not tried again; if patient, only where waiting does not help. If early,
+// the conn's hello may be still going on: should that fail, nobody knows whether
+// a call ran. The end of ctx ends the waiting only.
 func (c *Client) acquire(ctx context.Context, patient, early bool) (*conn, error) {
 	if cn := c.live.Load(); cn != nil {
 		return cn, nil
@@ -65,7 +65,7 @@ func (c *Client) acquire(ctx context.Context, patient, early bool) (*conn, error
 		if early && c.early != nil {
 			return c.early, nil
 		}
-		if !patient && c.hopelessLocked(fails) {
+		if c.hopelessLocked(fails) && (!patient || c.last.forGood()) {
 			return nil, c.last
 		}
 		if ctx.Err() != nil {

@@ -26,7 +26,7 @@
 // fails with a [*DialError] when every address has failed: the error tells when
 // each was tried and why it failed. During the pause that follows, calls fail
 // with the same error at once. A call with [kith.WaitForReady] waits until its
-// ctx ends.
+// ctx ends, unless all servers refuse this client: that no waiting changes.
 //
 // Whatever the transport checks by itself, the client compares the identity in
 // the address with the one that the other side proved.

@@ -89,6 +89,18 @@ func (e *DialError) Code() kith.Code {
 	return code
 }
 
+// forGood reports whether every attempt ended in that the server does not admit
+// this side, or that who answers is not who was asked for: that changes when
+// somebody changes it, and not by waiting.
+func (e *DialError) forGood() bool {
+	for _, a := range e.Attempts {
+		if c := attemptCode(a.Err); c != kith.PermissionDenied && c != kith.Unauthenticated {
+			return false
+		}
+	}
+	return len(e.Attempts) > 0
+}
+
 func attemptCode(err error) kith.Code {
 	var refusal *kith.Error
 	var failure *session.Failure

@@ -41,6 +41,9 @@ type Stats struct {
 	RTT  time.Duration
 	// Conns is the number of open connections: one, and those that drain.
 	Conns int
+	// Streams is the number of streaming calls that this side has open. One that
+	// only grows is a program that does not Close what it has opened.
+	Streams int
 	// Waiters is the number of calls that wait for a connection.
 	Waiters int
 	// Dials counts attempts to connect to one address, Failures those of them
@@ -65,6 +68,9 @@ func (c *Client) Stats() Stats {
 	}
 	if c.last != nil {
 		s.LastErr = c.last
+	}
+	for cn := range c.conns {
+		s.Streams += cn.s.OpenStreams() // its lock is taken inside of mu
 	}
 	cn := c.currentLocked()
 	c.mu.Unlock()

@@ -15,7 +15,7 @@ func benchTransports(b *testing.B, f func(b *testing.B, tr transport.Transport))
 		name string
 		tr   transport.Transport
 	}{
-		{"tcp", tcp.New(tcp.Config{})}, {"tcp plain", tcp.New(tcp.Config{Plaintext: true})}, {"quic", quic.New(quic.Config{})},
+		{"tcp", tcp.New(tcp.Config{HandshakeRate: -1})}, {"tcp plain", tcp.New(tcp.Config{Plaintext: true})}, {"quic", quic.New(quic.Config{})},
 	} {
 		b.Run(v.name, func(b *testing.B) { f(b, v.tr) })
 		_ = v.tr.Close()

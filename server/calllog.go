@@ -10,8 +10,8 @@ import (
 )
 
 // Log writes a line for each call when it has ended: method, peer, code and
-// duration; at level Info if it ended well, else at Warn with the error. A nil
-// logger means [slog.Default].
+// duration; at level Info if it ended well or its caller gave it up, else at
+// Warn; with the error if there is one. A nil logger means [slog.Default].
 func Log(to *slog.Logger) kith.Middleware {
 	if to == nil {
 		to = slog.Default()
@@ -20,7 +20,7 @@ func Log(to *slog.Logger) kith.Middleware {
 		return func(ctx context.Context, c kith.Call) error {
 			return observe(ctx, c, next, func(err error, took time.Duration) {
 				level, code := slog.LevelInfo, codeFor(ctx, err)
-				if code != kith.OK {
+				if code != kith.OK && code != kith.Canceled {
 					level = slog.LevelWarn
 				}
 				if !to.Enabled(ctx, level) {

@@ -173,6 +173,7 @@ func (c *conn) drainHandler() { _ = c.sess.Drain(c.tc.Context()) }
 // returned.
 func (c *conn) onEnd() {
 	s := c.s
+	<-c.sess.Ended()                       // near: it must see why before Close gives another reason
 	_ = c.sess.Close(kith.Unavailable, "") // joins its goroutines
 	running := len(c.sess.Serving()) > 0
 	s.mu.Lock()

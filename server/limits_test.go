@@ -113,9 +113,15 @@ func TestMaxPending(t *testing.T) {
 // bounded, and a good client gets in soon.
 func TestSilentFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const silent = 5000
 		r := start(t, overMemory(t), echoHandlers(), func(c *server.Config) { c.MaxPending = -1 })
 		for range 1024 {
 			r.silent(t, r.tr)
+		}
+		for range silent - 1024 { // these may be turned away before they are there
+			if c, err := r.tr.Dial(t.Context(), r.addr); err == nil {
+				defer func() { _ = c.CloseWithError(kith.OK, "") }()
+			}
 		}
 		synctest.Wait()
 		if st := r.Stats(); st.Pending != 1024 {
@@ -129,8 +135,10 @@ func TestSilentFlood(t *testing.T) {
 			t.Errorf("dial into a flood after 500 ms = %v", err)
 		}
 		time.Sleep(5 * time.Second)
-		if st := r.Stats(); st.Pending != 0 || st.Conns != 1 || st.Failed != 1023 {
-			t.Errorf("Stats() = %+v, want the silent ones gone", st)
+		// Those that found no place, the first dial, and one that made place.
+		const limited = silent - 1024 + 2
+		if st := r.Stats(); st.Pending != 0 || st.Conns != 1 || st.Failed != 1023 || st.Limited != limited {
+			t.Errorf("Stats() = %+v, want the silent ones gone, %d of them turned away", st, limited)
 		}
 		if n := strings.Count(r.log.String(), "\n"); n > 60 {
 			t.Errorf("%d lines logged in six seconds, want at most 60", n)

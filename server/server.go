@@ -93,6 +93,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.admits = cfg.session(s.workers, &policy{s: s, inner: inner})
 	s.full = s.admits
+	if p, ok := cfg.Admit.(session.Pairer); ok { // as package peer's policy
+		s.admits.Pairer, s.admits.Instance = p, p.Instance()
+	}
 	s.full.Admit = refuseAll{errFull}
 	return s, nil
 }

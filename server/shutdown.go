@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/kith-go/kith/internal/session"
@@ -21,10 +20,11 @@ import (
 // at most, and refused.
 //
 // When ctx ends first, everything is closed as by Close, and the error, which
-// matches ctx.Err(), names the methods whose handlers still run. It matches
-// [ErrClosed] if it was Close that ended connections. Shutdown may be called
-// again, also after Close: it waits for the handlers that are left. It must
-// not be called by a handler, which it would wait for.
+// matches ctx.Err(), names the methods whose handlers still run, for how long,
+// and who called them. It matches [ErrClosed] if it was Close that ended
+// connections. Shutdown may be called again, also after Close: it waits for the
+// handlers that are left. It must not be called by a handler, which it would
+// wait for.
 func (s *Server) Shutdown(ctx context.Context) error {
 	_ = closeAll(s.drain()) // Close reports what is wrong with a listener
 	if err := s.quiet(ctx); err != nil {
@@ -130,43 +130,6 @@ func closeAll(ls []transport.Listener) error {
 		errs = append(errs, l.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// maxNames bounds the methods that an error of Shutdown names.
-const maxNames = 16
-
-// left says what Shutdown did not wait for any more.
-func (s *Server) left() string {
-	s.mu.Lock()
-	sessions := slices.Clone(s.lingering.sessions)
-	for c := range s.conns {
-		if c.sess != nil {
-			sessions = append(sessions, c.sess)
-		}
-	}
-	conns := len(s.conns)
-	s.mu.Unlock()
-	running := make(map[string]int)
-	for _, sess := range sessions {
-		for _, name := range sess.Serving() {
-			running[name]++
-		}
-	}
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(running)) {
-		if len(names) == maxNames {
-			names = append(names, "...")
-			break
-		}
-		names = append(names, fmt.Sprintf("%s (%d)", name, running[name]))
-	}
-	switch {
-	case len(names) > 0:
-		return "; still running: " + strings.Join(names, ", ")
-	case conns > 0:
-		return fmt.Sprintf("; connections that the other side does not let go: %d", conns)
-	}
-	return ""
 }
 
 // lingering is the sessions that ended before their handlers did.

@@ -272,7 +272,7 @@ func TestShutdownGivesUp(t *testing.T) {
 		defer cancel()
 		begin := time.Now()
 		err := r.Shutdown(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "still running: test/Hang (4)") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "still running: test/Hang (4 for up to 10s, called by ") {
 			t.Errorf("Shutdown() = %v, want %v and four times test/Hang", err, context.DeadlineExceeded)
 		}
 		if took := time.Since(begin); took != 10*time.Second {

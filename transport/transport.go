@@ -73,6 +73,8 @@ type ClientVerifier interface {
 // streams. Its methods may be called at once from any number of goroutines.
 // It ends with [Conn.CloseWithError] on either side or when the link fails;
 // that ends its Context, all of its streams, and every call blocked on it.
+//
+// A Conn that wraps another one may say so: see [ConnWrapper].
 type Conn interface {
 	// OpenStream opens a stream. It waits only while the other side's limit
 	// of open streams is reached, and until ctx ends at the longest. The other
@@ -145,12 +147,29 @@ type Stream interface {
 	SetWriteDeadline(t time.Time) error
 }
 
+// A ConnWrapper is a [Conn] that wraps another one, to count, delay or log what
+// passes, say, and declares that a session may reach past it. Package netconn
+// then hands small calls over without a stream and a goroutine between, and
+// the wrapper does not see them; it does see every stream. Of a Conn without
+// Unwrap only the methods of Conn are used, so that everything passes through
+// it, small calls too, on the first stream that the dialling end opens.
+//
+// The two ends need not agree on it. Wrapping does not change what a wrapper
+// has to keep: all the rules of Conn, and of [Stream] if it wraps those.
+type ConnWrapper interface {
+	Conn
+
+	// Unwrap returns the Conn that is wrapped, always the same.
+	Unwrap() Conn
+}
+
 // Info describes a [Conn].
 type Info struct {
 	// Transport is the scheme of the transport's addresses, "quic" say.
 	Transport string
 	// Local and Remote are the two ends' addresses. Remote has the ID that
-	// the other side proved, if it proved one.
+	// the other side proved, if it proved one. Local has the ID that this side
+	// proved, if it proved one: what the other side finds in its Peer.
 	Local, Remote Addr
 	// Peer is the identity that the other side proved, zero if it proved none.
 	Peer kith.ID

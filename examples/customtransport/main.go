@@ -1,7 +1,8 @@
 // Customtransport shows two transports of one's own, with a typed call over
 // each: unix sockets, which take a dozen lines (unix.go), and a child process,
-// called over its standard input and output (pipes.go, process.go). Their test
-// is one call of transporttest.Run each (main_test.go).
+// called over its standard input and output (pipes.go, process.go). The test of
+// each is one call: transporttest.Run, and RunPipe for what has only a pipe.
+// Wrap.go counts what passes a connection.
 //
 //	go run ./examples/customtransport
 //
@@ -104,9 +105,9 @@ func overChild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &parent{Transport: newPipes(), start: func(context.Context) (netconn.Pipe, error) {
+	t := newPipes(func(context.Context) (netconn.Pipe, error) {
 		return startProcess(exec.Command(self, "child"))
-	}}
+	})
 	defer func() { _ = t.Close() }() // waits for the process
 	return call(ctx, t, transport.Addr{Scheme: "child", Host: "greeter"}, "pipes")
 }

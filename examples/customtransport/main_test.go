@@ -58,7 +58,7 @@ func TestChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &parent{Transport: newPipes(), start: func(context.Context) (netconn.Pipe, error) { return child, nil }}
+	tr := newPipes(func(context.Context) (netconn.Pipe, error) { return child, nil })
 	if err := call(t.Context(), tr, transport.Addr{Scheme: "child", Host: "greeter"}, "child"); err != nil {
 		t.Errorf("call = %v, want nil", err)
 	}

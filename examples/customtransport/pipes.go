@@ -2,49 +2,29 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"net"
 	"sync"
-	"sync/atomic"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/transport"
 	"github.com/kith-go/kith/transport/netconn"
 )
 
-// newPipes is kith over pipes. One between parent and child is private to the
-// two, so they use it in plaintext; elsewhere give each end a Key instead.
-func newPipes() *netconn.Transport {
-	return netconn.New(netconn.Config{Scheme: "child", Plaintext: true})
-}
-
-// A parent is the transport of the end that dials: each connection has a pipe
-// of its own. All else is done by netconn.
-type parent struct {
-	*netconn.Transport
-	start  func(ctx context.Context) (netconn.Pipe, error) // makes a pipe with somebody at its other end
-	closed atomic.Bool
-}
-
-// Dial implements [transport.Transport].
-func (t *parent) Dial(ctx context.Context, a transport.Addr) (transport.Conn, error) {
-	err := ctx.Err()
-	if t.closed.Load() {
-		err = transport.ErrClosed
-	}
-	if err != nil { // before anything is started
-		return nil, fmt.Errorf("dial %v: %w", a, err)
-	}
-	p, err := t.start(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("dial %v: %w", a, err)
-	}
-	return t.Client(ctx, p, a) // owns the pipe
-}
-
-// Close implements [transport.Transport].
-func (t *parent) Close() error {
-	t.closed.Store(true)
-	return t.Transport.Close()
+// newPipes is kith over the pipes that start makes; nil for the end that was
+// started. A pipe between parent and child is private to the two, so they use it
+// in plaintext; elsewhere give each end a Key instead.
+func newPipes(start func(ctx context.Context) (netconn.Pipe, error)) *netconn.Transport {
+	return netconn.New(netconn.Config{
+		Scheme:    "child",
+		Plaintext: true,
+		Dial: func(ctx context.Context, _ transport.Addr) (net.Conn, error) {
+			p, err := start(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return netconn.PipeConn(p), nil
+		},
+	})
 }
 
 // A listener hands out connections that were made otherwise. It is all that a

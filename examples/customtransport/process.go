@@ -75,7 +75,7 @@ func serveParent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := newPipes()
+	t := newPipes(nil)
 	defer func() { _ = t.Close() }()
 	ctx, hungUp := context.WithCancel(ctx)
 	defer hungUp()

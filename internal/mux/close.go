@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/budget"
 	"github.com/kith-go/kith/transport"
 )
 
@@ -75,9 +76,12 @@ func (c *Conn) end(err *transport.ConnError) bool {
 	}
 	c.out.laneReady.Broadcast()
 	c.out.flushReady.Broadcast()
-	growth.giveBack(c.grown)
+	budget.Windows.GiveBack(c.grown)
 	c.grown = 0
 	c.accepted = nil
+	if c.laneStream != nil {
+		c.laneStream.changed.Broadcast()
+	}
 	c.mu.Unlock()
 	c.cancel(err)
 	return true
@@ -106,9 +110,13 @@ func (c *Conn) sayGoodbye(e *transport.ConnError) {
 		_, err := c.link.Write(appendClose(buf, uint32(e.Code), cutReason(e.Reason)))
 		ok = err == nil
 	}
-	if half, can := c.link.(interface{ CloseWrite() error }); can && ok && c.readLimit != nil {
+	if half, can := c.link.(interface{ CloseWrite() error }); can && ok {
 		_ = half.CloseWrite()
-		_ = c.readLimit.SetReadDeadline(time.Now().Add(linger))
+		if c.readLimit == nil || c.readLimit.SetReadDeadline(time.Now().Add(linger)) != nil {
+			c.mu.Lock()
+			c.closeTimer.Reset(linger)
+			c.mu.Unlock()
+		}
 		return
 	}
 	c.closeLink()

@@ -62,7 +62,7 @@ func (cfg *Config) maxStreams() uint64 {
 
 // A Conn is one end of a multiplexed link. It implements [transport.Conn].
 // Get one with [New]. Its methods may be called from any number of goroutines,
-// but for [Conn.StartLane] and [Conn.WriteLane].
+// but for [Conn.WriteLane].
 //
 // It runs one goroutine, from its first use on, that reads the link, and
 // another one while there is something to write that no caller writes.
@@ -89,8 +89,7 @@ type Conn struct {
 	loops     sync.WaitGroup
 	closeLink func() // closes the link, once
 
-	lane        LaneHandler   // set before readLoop starts
-	acceptToken chan struct{} // holds one if accepted may be non-empty; many send
+	acceptToken chan struct{} // holds one if AcceptStream may have something; many send
 	openToken   chan struct{} // holds one if there may be room to open; many send
 
 	rd reader // readLoop only
@@ -101,9 +100,13 @@ type Conn struct {
 	unopened map[*Stream]struct{}
 	accepted []*Stream // opened by the other side, waiting for AcceptStream
 
+	lane        LaneHandler // set once, if at all
+	pushStreams bool        // lane gets the other side's streams; set with it
+	laneStream  *laneStream // set if bytes of the lane came before there was a lane
+
 	recv  recvWindow
 	send  sendWindow
-	grown uint64      // drawn from growth
+	grown uint64      // drawn from budget.Windows; streams' windows only divide recv
 	live  bool        // the application has read from a stream
 	needy writerQueue // streams whose Write waits for credit of the connection
 
@@ -251,13 +254,14 @@ func (c *Conn) mayOpen() bool {
 }
 
 // AcceptStream implements [transport.Conn]. A stream is accepted when its
-// first frame has come.
+// first frame has come. At the end that accepted, the other side's lane is the
+// first of them, unless [Conn.StartLane] took it.
 func (c *Conn) AcceptStream(ctx context.Context) (transport.Stream, error) {
 	c.start()
 	for {
 		s, err := c.tryAccept()
 		if s != nil || err != nil {
-			return streamOrNil(s), err
+			return s, err
 		}
 		select {
 		case <-c.acceptToken:
@@ -268,11 +272,14 @@ func (c *Conn) AcceptStream(ctx context.Context) (transport.Stream, error) {
 	}
 }
 
-func (c *Conn) tryAccept() (*Stream, error) {
+func (c *Conn) tryAccept() (transport.Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return nil, c.err
+	}
+	if s := c.takeLaneStream(); s != nil {
+		return s, nil
 	}
 	if len(c.accepted) == 0 {
 		return nil, nil

@@ -173,14 +173,3 @@ func TestWaste(t *testing.T) {
 		t.Errorf("%d useless frames were borne", maxWaste+1)
 	}
 }
-
-func TestBudget(t *testing.T) {
-	b := newBudget(10)
-	if !b.draw(7) || b.draw(4) || !b.draw(3) {
-		t.Error("draw(7), draw(4), draw(3) of 10: want true, false, true")
-	}
-	b.giveBack(10)
-	if got := b.left.Load(); got != 10 {
-		t.Errorf("left after all was given back = %d, want 10", got)
-	}
-}

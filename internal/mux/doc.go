@@ -36,7 +36,9 @@
 //
 // DATA on id 0 is a byte stream of its own for the session above, with no flow
 // control but the session's: what one end can make the other one hold is for
-// the session to bound. It is an error at an end that has no session.
+// the session to bound. The end that dialled sends first. At an end that
+// accepted, and has no session that knows of the lane, it is the first stream
+// accepted; at any other end without one, an error.
 //
 // # Streams
 //

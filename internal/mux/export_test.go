@@ -1,8 +1,10 @@
 package mux
 
+import "github.com/kith-go/kith/internal/budget"
+
 // CheckChunks makes the package look for pooled memory that is used after it
 // was given back. It is slow.
 func CheckChunks() { poison = true }
 
 // Grown is what all windows together have drawn from the budget.
-func Grown() int64 { return 1<<30 - growth.left.Load() }
+func Grown() uint64 { return budget.Windows.Used() }

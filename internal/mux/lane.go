@@ -26,21 +26,35 @@ type LaneHandler interface {
 }
 
 // StartLane makes h the receiver of the lane and of the other side's streams,
-// which [Conn.AcceptStream] then does not return, and starts reading. It must be
-// called once, before anything else is done with the connection.
-func (c *Conn) StartLane(h LaneHandler) {
-	if c.running.Load() {
-		panic("mux: StartLane on a connection in use")
+// which [Conn.AcceptStream] then does not return, and starts reading.
+//
+// It returns false, having done nothing, if the connection is in use: a stream
+// was opened, by either side, or the lane's first bytes came before. The lane
+// can then be had from AcceptStream, or be any stream that both ends agree on.
+func (c *Conn) StartLane(h LaneHandler) bool { return c.startLane(h, true) }
+
+// StartBareLane is StartLane for the lane alone: the other side's streams are
+// AcceptStream's, and LaneStream is not called.
+func (c *Conn) StartBareLane(h LaneHandler) bool { return c.startLane(h, false) }
+
+func (c *Conn) startLane(h LaneHandler, streams bool) bool {
+	c.mu.Lock()
+	unused := c.lane == nil && c.laneStream == nil && c.opened == 0 && c.peerOpened == 0
+	if unused {
+		c.lane, c.pushStreams = h, streams
 	}
-	c.lane = h
-	c.start()
+	c.mu.Unlock()
+	if unused {
+		c.start()
+	}
+	return unused
 }
 
 // WriteLane writes p[Headroom:] as data of the lane, together with whatever
 // frames are pending, in the calling goroutine. It returns when the link has
 // taken all of it, or with a [*transport.ConnError] when the connection has
 // ended. p may be used again then; its content is not kept. One goroutine may
-// call it at a time, after [Conn.StartLane].
+// call it at a time.
 func (c *Conn) WriteLane(p []byte) error {
 	for len(p) > Headroom+maxLane {
 		if err := c.writeLaneFrame(p[:Headroom+maxLane]); err != nil {
@@ -118,10 +132,15 @@ func (c *Conn) writeLink(ctl *chunk, p []byte) error {
 	return shortWrite(n, len(p), err)
 }
 
-// laneData hands p to the lane's handler.
+// laneData hands p to the lane's handler. It runs in readLoop.
 func (c *Conn) laneData(p []byte) error {
+	if c.rd.lane == nil {
+		if kept, err := c.keepLane(p); kept || err != nil {
+			return err
+		}
+	}
 	c.inLane.Store(true)
-	err := c.lane.LaneData(p)
+	err := c.rd.lane.LaneData(p)
 	c.inLane.Store(false)
 	if err == nil {
 		return nil

@@ -31,7 +31,11 @@ func (r raw) frame(first byte, id uint64, payload []byte) error {
 }
 
 func rawFrame(first byte, id uint64, payload []byte) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(first)<<24|uint32(len(payload)))
+	return appendRaw(nil, first, id, payload)
+}
+
+func appendRaw(b []byte, first byte, id uint64, payload []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(first)<<24|uint32(len(payload)))
 	b = binary.BigEndian.AppendUint64(b, id)
 	return append(b, payload...)
 }
@@ -88,7 +92,7 @@ func TestProtocolErrors(t *testing.T) {
 		"open twice":               func(r raw) { r.frame(0x11, 1, nil); r.frame(0x11, 1, nil) },
 		"data after the end":       func(r raw) { r.frame(0x13, 1, nil); r.frame(0x10, 1, []byte("x")) },
 		"data after a reset":       func(r raw) { r.frame(0x21, 1, u32(1)); r.frame(0x10, 1, []byte("x")) },
-		"lane not in use":          func(r raw) { r.frame(0x10, 0, []byte("x")) },
+		"lane not in use":          func(r raw) { r.frame(0x10, 0, make([]byte, 17<<10)) },
 		"window of no stream":      func(r raw) { r.frame(0x40, 1, u64(1<<30)) },
 		"stop of an unused stream": func(r raw) { r.frame(0x30, 4, u32(1)) },
 		"oversized":                func(r raw) { r.frame(0x11, 1, append(big, 0)) },

@@ -28,10 +28,19 @@ type reader struct {
 	timed bool // the deadline is set
 	reads int  // since it was
 	idle  bool // it passed with nothing read
+	total int  // bytes read from the link, up to a frame's longest payload
 	waste waste
+	pace  Pace
+	lane  LaneHandler // Conn.lane, once it was seen there
 }
 
 func (rd *reader) buffered() []byte { return rd.buf[rd.r:rd.w] }
+
+// trusted is how much memory a frame's header may claim at once, before the
+// payload has come: as much as the other side has sent in all. So a link that
+// carries data has its large payloads read in one piece, and a thousand that
+// only announce them cost nearly nothing.
+func (rd *reader) trusted() int { return max(smallCopy, rd.total) }
 
 // next takes up to n of the buffered bytes.
 func (rd *reader) next(n int) []byte {
@@ -82,6 +91,7 @@ func (c *Conn) readLink(p []byte) (int, error) {
 		n, err := c.link.Read(p)
 		if n > 0 {
 			rd.reads++
+			rd.total = min(rd.total+n, maxData)
 			return n, err
 		}
 		if rd.timed && errors.Is(err, os.ErrDeadlineExceeded) && !c.over.Load() {
@@ -184,6 +194,11 @@ func (c *Conn) readFrames() error {
 		if err := c.readFrame(h); err != nil {
 			return err
 		}
+		units := 1
+		if h.flags&flagOpen != 0 {
+			units = openUnits
+		}
+		c.rd.pace.Add(units)
 	}
 	return errOver
 }
@@ -202,9 +217,6 @@ func (c *Conn) readFrame(h header) error {
 }
 
 func (c *Conn) readLane(n int) error {
-	if c.lane == nil {
-		return frameErrorf("data on the lane, which is not in use")
-	}
 	if n == 0 {
 		return c.useless()
 	}
@@ -232,12 +244,19 @@ func (c *Conn) useless() error {
 	return frameErrorf("more than %d frames without effect", maxWaste)
 }
 
-// discard reads and drops what comes until the link fails.
+// discard reads and drops what comes until the link fails. Who goes on sending
+// gets no more of a processor for it than for frames that are read.
 func (c *Conn) discard() {
 	rd := &c.rd
 	for {
-		if _, err := c.readLink(rd.buf); err != nil {
+		n, err := c.readLink(rd.buf)
+		if err != nil {
 			return
 		}
+		rd.pace.Add(n / discardCost)
 	}
 }
+
+// discardCost is how many bytes that are dropped cost a unit of the pace: what
+// fills the large buffer makes it rest.
+const discardCost = largeRead / paceUnits

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/budget"
 	"github.com/kith-go/kith/transport"
 )
 
@@ -41,7 +42,7 @@ func (c *Conn) open(id uint64) (*Stream, error) {
 	s := newStream(c, true)
 	s.id = id
 	c.streams[id] = s
-	if c.lane == nil && c.err == nil {
+	if !c.pushStreams && c.err == nil {
 		c.accepted = append(c.accepted, s)
 		leave(c.acceptToken)
 	}
@@ -52,20 +53,33 @@ func (c *Conn) open(id uint64) (*Stream, error) {
 }
 
 // findOrOpen returns the stream of a frame, and tells the lane's handler of a
-// new one. mu held, but not while it does so.
+// new one, unless it is stillborn: control does that. mu held, but not while the
+// handler is told.
 func (c *Conn) findOrOpen(h header) (*Stream, error) {
 	if h.flags&flagOpen == 0 {
 		return c.find(h.id)
 	}
 	s, err := c.open(h.id)
-	if err == nil && c.lane != nil {
-		c.mu.Unlock()
-		c.inLane.Store(true)
-		c.lane.LaneStream(s)
-		c.inLane.Store(false)
-		c.mu.Lock()
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	if s.stillborn = h.kind == kindReset; !s.stillborn {
+		c.announce(s)
+	}
+	return s, nil
+}
+
+// announce tells the lane's handler of a new stream, if it is to know. mu held,
+// but not while it does so.
+func (c *Conn) announce(s *Stream) {
+	if !c.pushStreams {
+		return
+	}
+	c.mu.Unlock()
+	c.inLane.Store(true)
+	c.lane.LaneStream(s)
+	c.inLane.Store(false)
+	c.mu.Lock()
 }
 
 // readData takes a DATA frame of a stream. One that is small and all there is
@@ -88,7 +102,9 @@ func (c *Conn) readData(h header) error {
 		}
 		left -= n
 		c.mu.Lock()
-		ch = s.publish(ch, n)
+		if ch = s.publish(ch, n); ch != nil && left > 0 && ch.room() == 0 {
+			ch = s.extend(ch, left)
+		}
 		c.mu.Unlock()
 		s.readable.Broadcast()
 	}
@@ -106,6 +122,9 @@ func (c *Conn) readData(h header) error {
 // and returns how many. They are not readable yet.
 func (c *Conn) readPart(ch *chunk, n int) (int, error) {
 	rd := &c.rd
+	if ch != nil {
+		n = min(n, ch.room())
+	}
 	if rd.r < rd.w {
 		return c.readBuffered(ch, n), nil
 	}
@@ -131,8 +150,8 @@ func (c *Conn) readBuffered(ch *chunk, n int) int {
 }
 
 // beginData checks a DATA frame and returns its stream, and a chunk with room
-// for the payload; or no chunk, if nobody will read it. mu held, but not while
-// it tells the lane's handler of a new stream.
+// for the payload, or for its beginning; or no chunk, if nobody will read it.
+// mu held, but not while it tells the lane's handler of a new stream.
 func (c *Conn) beginData(h header) (*Stream, *chunk, error) {
 	s, err := c.findOrOpen(h)
 	if err != nil {
@@ -164,12 +183,24 @@ func (c *Conn) beginData(h header) (*Stream, *chunk, error) {
 	s.unread += frameOverhead
 	ch := s.queue.tail
 	if ch == nil || ch.room() < h.length {
-		ch = newChunk(max(h.length, int(min(s.unread, maxData/4))))
+		ch = newChunk(max(min(h.length, c.rd.trusted()), int(min(s.unread, maxData/4))))
 		s.queue.push(ch)
 	}
 	ch.overhead += frameOverhead
 	s.filling = ch
 	return s, ch, nil
+}
+
+// extend returns another chunk for the n bytes that are missing of a payload
+// whose first part fills full. mu held.
+func (s *Stream) extend(full *chunk, n int) *chunk {
+	ch := newChunk(min(n, s.c.rd.trusted()))
+	s.queue.push(ch)
+	s.filling = ch
+	if full.r == full.w && s.queue.head == full {
+		s.advance(full, 0) // read while it was filled
+	}
+	return ch
 }
 
 // grow makes windows larger for a sender that had to wait for credit.
@@ -190,7 +221,7 @@ func (s *Stream) grow(flags uint8) {
 // growConn makes the connection's window larger, if n is not 0 and the process
 // can bear it. mu held.
 func (c *Conn) growConn(n uint64) {
-	if n > 0 && c.err == nil && growth.draw(n) {
+	if n > 0 && c.err == nil && budget.Windows.Draw(n) {
 		c.recv.size += n
 		c.grown += n
 		c.creditConn(0)
@@ -267,6 +298,9 @@ func (c *Conn) control(h header, p []byte) error {
 		}
 		if s != nil {
 			effect = s.control(h.kind, p)
+		}
+		if h.flags&flagOpen != 0 && s.stillborn {
+			c.announce(s) // its end before it, so that all is settled here
 		}
 	}
 	if !effect {

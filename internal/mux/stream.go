@@ -47,6 +47,7 @@ type Stream struct {
 	writeBy  deadline
 	links    writerLinks
 
+	stillborn bool // opened by the frame that resets it; set before anybody sees it
 	closed    bool // by Close or Reset
 	closeCode kith.Code
 	stopCode  kith.Code
@@ -87,6 +88,10 @@ func newStream(c *Conn, remote bool) *Stream {
 	s.writable.L = &c.mu
 	return s
 }
+
+// Stillborn reports whether the other side opened the stream by the frame that
+// resets it: there is nothing to read, and nothing to wait for.
+func (s *Stream) Stillborn() bool { return s.stillborn }
 
 // Read implements [transport.Stream].
 func (s *Stream) Read(p []byte) (int, error) {

@@ -79,7 +79,9 @@ func (c *Conn) kick() {
 		w.flushReady.Signal()
 		return
 	}
-	if w.busy || w.laneWaits || c.err != nil || w.err != nil || !c.pendingFrames() {
+	// A lane that waits takes them along, but has to wait itself for the rest of
+	// a frame.
+	if w.busy || w.laneWaits && !w.mid || c.err != nil || w.err != nil || !c.pendingFrames() {
 		return
 	}
 	if c.direct && w.queue.head == nil && w.turns.head != nil {

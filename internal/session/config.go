@@ -20,6 +20,9 @@ type Config struct {
 	// Admit judges the other side, and presents this one to it. Nil on the
 	// dialling side: whoever the transport let answer is accepted.
 	Admit admit.Policy
+	// Pairer judges peers on the accepting side, after Admit. Nil where there are
+	// none.
+	Pairer Pairer
 	// Workers run the handlers. It is nil only where Handlers is.
 	Workers *Workers
 	// Instance tells this process from another with the same key.
@@ -42,7 +45,9 @@ type Config struct {
 	// PingFloor is the shortest interval at which the other side may ping. If
 	// zero, 1 s.
 	PingFloor time.Duration
-	// Logger gets what handlers did wrong. If nil, nothing is logged.
+	// Logger gets what handlers did wrong: of all sessions that share Workers
+	// at most 100 lines a second, ten of them with a stack, and how many were left
+	// out. If nil, nothing is logged.
 	Logger *slog.Logger
 }
 

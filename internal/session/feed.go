@@ -20,11 +20,12 @@ type laneReader struct {
 	part  []byte    // the beginning of a frame; nil while there is none
 	hello bool      // the other side's first frame has come
 	now   time.Time // when the bytes being read came
+	pace  mux.Pace
 
-	proof    []byte // what the accepting side presents
-	done     bool   // the other side's DONE has come
-	admitted bool   // the other side may call
-	refused  bool   // one side does not admit the other: what follows is skipped
+	proof   []byte  // what the accepting side presents
+	pairing Pairing // what its welcome says
+	done    bool    // the other side's DONE has come
+	refused bool    // one side does not admit the other: what follows is skipped
 }
 
 // LaneData takes the lane's next bytes. It runs on the connection's reader:
@@ -79,7 +80,8 @@ func (s *Session) feed(p []byte) error {
 			if !r.hello && need > wire.LaneHeader+wire.MaxHello {
 				return fmt.Errorf("hello of %d bytes, at most %d", need-wire.LaneHeader, wire.MaxHello)
 			}
-			r.part = append(slices.Grow(r.part[:0], need), p...)
+			// No more than twice what has come is claimed on the word of a header.
+			r.part = append(slices.Grow(r.part[:0], min(need, 2*len(p))), p...)
 			return nil
 		}
 		if err := s.onFrame(t, body); err != nil {
@@ -177,7 +179,7 @@ const (
 
 var laneReads = sync.Pool{New: func() any { return new([laneBusyRead]byte) }}
 
-// laneLoop reads the lane from a stream, on transports that are not our mux's.
+// laneLoop reads the lane from a stream, where it is one.
 // It ends with the connection; Close waits for it.
 func (s *Session) laneLoop(st transport.Stream) {
 	var small [laneIdleRead]byte
@@ -232,27 +234,34 @@ func (s *Session) connEnded(err error) bool {
 // for. It ends by itself, soon; nobody waits for it.
 func (s *Session) killHandler(code kith.Code, reason string) { s.kill(code, reason) }
 
-// acceptLoop accepts the other side's streams, on transports that are not our
-// mux's. It ends with the connection; Close waits for it.
+// acceptLoop accepts the other side's streams, where the connection's reader
+// does not hand them over. It ends with the connection; Close waits for it.
 func (s *Session) acceptLoop() {
 	for {
 		st, err := s.conn.AcceptStream(s.conn.Context())
 		if err != nil {
 			return
 		}
-		go s.streamHandler(st)
+		s.onStream(st)
 	}
 }
 
-// LaneStream takes a stream that the other side opened. It runs on the
-// connection's reader.
-func (s *Session) LaneStream(st *mux.Stream) {
-	if !s.info.Dialed && !s.read.admitted {
+// onStream takes a stream that the other side opened. It must not block. The
+// other side opens none before it was admitted, unless that is the lane.
+func (s *Session) onStream(st transport.Stream) {
+	switch {
+	case s.info.Dialed || s.admitted.Load():
+		if r, ok := st.(interface{ Stillborn() bool }); ok && r.Stillborn() {
+			st.Reset(kith.InvalidArgument) // as streamHandler would
+			return
+		}
+		go s.streamHandler(st)
+	case s.claimed.CompareAndSwap(false, true):
+		s.adoptLane(st)
+	default:
 		st.Reset(kith.Unauthenticated)
 		go s.killHandler(kith.Unauthenticated, "stream before hello")
-		return
 	}
-	go s.streamHandler(st)
 }
 
 func appendUvarint(dst []byte, v uint64) []byte { return binary.AppendUvarint(dst, v) }

@@ -41,19 +41,20 @@ func (s *Session) onHello(t wire.FrameType, body []byte) error {
 	}
 	h.Proof = nil
 	s.remote = h
-	s.read.admitted = true
+	s.admitted.Store(true)
 	s.mu.Lock()
 	s.out.live = true
 	s.out.max = max(1, h.LaneCalls)
 	if !s.info.Dialed {
 		mine := s.cfg.hello()
 		mine.Proof = s.read.proof
+		s.read.pairing.addTo(&mine)
 		s.appendHelloLocked(wire.FrameWelcome, &mine)
 	}
 	s.wakeAllLocked()
 	s.mu.Unlock()
 	close(s.ready)
-	if _, ok := s.conn.(muxConn); !ok {
+	if !s.pushed && !s.accepting {
 		s.loops.Go(s.acceptLoop)
 	}
 	return nil
@@ -91,7 +92,7 @@ func (s *Session) judge(h wire.Hello) (err error) {
 		}
 	}
 	s.peer = peer
-	return nil
+	return s.pair(h)
 }
 
 var errProof = fmt.Errorf("the policy presents more than %d bytes", wire.MaxProof)

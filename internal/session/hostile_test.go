@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/session"
@@ -139,6 +140,7 @@ func TestProtocolBreaches(t *testing.T) {
 		{"error of no call", [][]byte{laneFrame(wire.FrameFail, 5, 0, 5, 0, 0)}, "not open"},
 		{"slot above the limit", [][]byte{callFrame(4, &hang.Method)}, "slot 4 of 4"},
 		{"slot in use", [][]byte{callFrame(1, &hang.Method), callFrame(1, &hang.Method)}, "in use"},
+		{"slot in use, refused otherwise", [][]byte{callFrame(1, &hang.Method), callFrame(1, &greet.Method)}, "in use"},
 		{"stream method on the lane", [][]byte{callFrame(1, &hangStream.Method)}, "lane"},
 		{"done twice", [][]byte{laneFrame(wire.FrameDone), laneFrame(wire.FrameDone)}, "done twice"},
 		{"short ping", [][]byte{laneFrame(wire.FramePing, 1)}, "ping"},
@@ -161,6 +163,46 @@ func TestProtocolBreaches(t *testing.T) {
 		if typ, body := p.next(); typ != wire.FramePong || binary.BigEndian.Uint64(body) != 1 {
 			t.Errorf("after frames to be ignored: frame %d, %x, want the pong", typ, body)
 		}
+	})
+}
+
+// Whoever calls on and reads no refusal cannot make them pile up: once the link
+// takes no more, their number is bounded by that of its slots.
+func TestRefusalFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p := rawPair(t, false, echoHandlers()) // has 4 slots
+		flood := []byte(strings.Repeat(string(callFrame(1, &greet.Method)), 100))
+		sent := 0
+		for ; sent < 1_000_000; sent += 100 {
+			if _, err := p.lane.Write(flood); err != nil {
+				break
+			}
+			synctest.Wait()
+		}
+		p.wantKilled("more than 4 calls whose refusals were not read")
+		t.Logf("closed after %d calls", sent)
+	})
+}
+
+// A side that does not read its outcomes has no more calls in flight than slots.
+func TestUnreadOutcomes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h kith.Handlers
+		greet.Handle(&h, func(context.Context, string) (string, error) { return strings.Repeat("x", 15<<10), nil })
+		s, p := rawPair(t, false, &h)
+		for sent := 0; ; sent++ {
+			if sent == 10_000 {
+				t.Fatal("any number of calls is served whose outcomes nobody reads")
+			}
+			if _, err := p.lane.Write(callFrame(byte(sent%4), &greet.Method)); err != nil {
+				break
+			}
+			synctest.Wait()
+			if n := len(s.Serving()); n > 4 {
+				t.Fatalf("%d calls in flight, want 4 at most", n)
+			}
+		}
+		p.wantKilled("in use")
 	})
 }
 

@@ -1,69 +1,17 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/wire"
 )
-
-// inbox is the calls that this side serves.
-type inbox struct {
-	running atomic.Int64 // calls in slots and streams
-
-	// slots are the lane calls by the low bits of their id. The reader puts
-	// calls in, whoever ends a call takes it out.
-	slots [wire.MaxLaneCalls / slotChunk]atomic.Pointer[[slotChunk]atomic.Pointer[inCall]]
-
-	ended atomic.Bool // set before the calls there are cancelled
-
-	mu        sync.Mutex
-	streams   map[uint64]*inCall  // stream calls by number; guarded by mu
-	cancelled map[uint64]struct{} // stream calls cancelled before they came; guarded by mu
-}
-
-// slotChunk is how many slots are made at once, as calls need them.
-const slotChunk = 256
-
-// slot returns the place of a lane call, nil if none was ever that high.
-func (in *inbox) slot(id uint64) *atomic.Pointer[inCall] {
-	n := id & (wire.MaxLaneCalls - 1)
-	if chunk := in.slots[n/slotChunk].Load(); chunk != nil {
-		return &chunk[n%slotChunk]
-	}
-	return nil
-}
-
-// all returns the calls being served.
-func (in *inbox) all() (calls []*inCall) {
-	for i := range in.slots {
-		chunk := in.slots[i].Load()
-		if chunk == nil {
-			continue
-		}
-		for j := range chunk {
-			if c := chunk[j].Load(); c != nil {
-				calls = append(calls, c)
-			}
-		}
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for _, c := range in.streams {
-		calls = append(calls, c)
-	}
-	return calls
-}
-
-// maxCancelled bounds the cancels that are kept for streams yet to come: as
-// many as streams can be open.
-const maxCancelled = 2048
 
 // inCall is one call being served. It is the handler's ctx, its messages, and
 // what the functions of package kith find in the ctx: one allocation for all.
@@ -71,7 +19,8 @@ type inCall struct {
 	callCtx
 
 	s        *Session
-	id       uint64 // of a lane call, or the number of a stream call
+	id       uint64        // of a lane call, or the number of a stream call
+	began    time.Duration // when it came, since Session.base
 	method   *kith.Method
 	run      kith.Handler
 	codec    kith.Codec
@@ -86,8 +35,12 @@ type inCall struct {
 	trailer []byte // encoded; guarded by callCtx.mu
 }
 
-// callBuffers are the bytes of a lane call: what came, and what goes.
-type callBuffers struct{ req, resp []byte }
+// callBuffers are the bytes of a lane call: what came, and what goes. And, while
+// it waits for a worker, the call of its session that waits behind it.
+type callBuffers struct {
+	req, resp []byte
+	next      *inCall // guarded by Workers.mu
+}
 
 var callBufferPool = sync.Pool{New: func() any { return new(callBuffers) }}
 
@@ -105,32 +58,41 @@ func (s *Session) onCall(body []byte) error {
 	if slot >= s.cfg.MaxLaneCalls {
 		return fmt.Errorf("call in slot %d of %d", slot, s.cfg.MaxLaneCalls)
 	}
+	if s.in.used(id) {
+		return fmt.Errorf("call in slot %d, which is in use", slot)
+	}
+	if n := len(h.Metadata) - freeMetadata; n > 0 {
+		s.read.pace.Add(n / metadataCost)
+	}
 	c, refusal := s.newInCall(id, h, s.read.now)
 	if refusal != nil {
-		s.refuseCall(id, refusal)
-		return nil
+		return s.refuseCall(id, refusal)
 	}
 	if k := c.method.Kind(); k != kith.KindUnary && k != kith.KindNotify {
 		return fmt.Errorf("%v call on the lane", k)
 	}
 	c.lane = true
-	if !s.in.claim(c) {
-		return fmt.Errorf("call in slot %d, which is in use", slot)
-	}
 	if limit := s.limit(c.method); len(msg) > limit {
-		s.in.free(c)
-		s.refuseCall(id, tooLarge(len(msg), limit, "the other side's").Refusal())
-		return nil
+		return s.refuseCall(id, tooLarge(len(msg), limit, "the other side's").Refusal())
 	}
+	s.calledUpon(s.in.claim(c))
 	c.buf = callBufferPool.Get().(*callBuffers)
 	c.buf.req, c.buf.resp = append(c.buf.req[:0], msg...), c.buf.resp[:0]
 	if !s.cfg.Workers.start(c) {
 		c.putBuffers()
 		s.in.free(c)
-		s.refuseCall(id, errBusy)
+		return s.refuseCall(id, errBusy)
 	}
 	return nil
 }
+
+const (
+	// freeMetadata is how much metadata a call may have without the reader's
+	// resting for it, metadataCost how many bytes of what is beyond count as one
+	// frame: to parse as much as there may be takes as long as dozens of calls.
+	freeMetadata = 1 << 10
+	metadataCost = 32
+)
 
 var errBusy = kith.NewError(kith.ResourceExhausted, "too_many_calls", "too many calls in flight here").Refusal()
 
@@ -154,7 +116,7 @@ func (s *Session) newInCall(id uint64, h wire.Head, now time.Time) (*inCall, *ki
 	if err != nil {
 		return nil, kith.NewError(kith.InvalidArgument, "bad_metadata", err.Error()).Refusal()
 	}
-	c := &inCall{s: s, id: id, method: m, run: run, codec: codec, metadata: md}
+	c := &inCall{s: s, id: id, began: now.Sub(s.base), method: m, run: run, codec: codec, metadata: md}
 	if h.Timeout > 0 {
 		c.deadline = now.Add(h.Timeout)
 	}
@@ -169,13 +131,19 @@ func (c *Config) codecNames() string {
 	return b.String()
 }
 
-// refuseCall answers a call that no handler saw. There is at most one refusal
-// per call of the other side's, so it needs not wait for room.
-func (s *Session) refuseCall(id uint64, e *kith.Error) {
+// refuseCall answers a call that no handler saw. A refusal must not wait for
+// room, as it is made by the reader. But until it is sent the other side's slot
+// is in use: more of them than slots is a violation, by one that calls and does
+// not read.
+func (s *Session) refuseCall(id uint64, e *kith.Error) error {
 	f := wire.FailOf(e)
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lane.refusals++; s.lane.refusals > s.cfg.MaxLaneCalls {
+		return fmt.Errorf("more than %d calls whose refusals were not read", s.cfg.MaxLaneCalls)
+	}
 	s.appendFailLocked(id, &f)
-	s.mu.Unlock()
+	return nil
 }
 
 func (s *Session) appendFailLocked(id uint64, f *wire.Fail) {
@@ -183,54 +151,6 @@ func (s *Session) appendFailLocked(id uint64, f *wire.Fail) {
 		start := len(dst)
 		return wire.EndLane(f.Append(appendUvarint(wire.AppendLane(dst, wire.FrameFail), id)), start)
 	})
-}
-
-// claim puts a lane call into its slot, and reports false if it is in use. Only
-// the reader calls it.
-func (in *inbox) claim(c *inCall) bool {
-	slot := in.slot(c.id)
-	if slot == nil {
-		in.slots[c.id&(wire.MaxLaneCalls-1)/slotChunk].Store(new([slotChunk]atomic.Pointer[inCall]))
-		slot = in.slot(c.id)
-	}
-	if !slot.CompareAndSwap(nil, c) {
-		return false
-	}
-	in.running.Add(1)
-	if in.ended.Load() {
-		c.cancel() // cancelAll may have looked before
-	}
-	return true
-}
-
-// free ends c's use of its slot or number.
-func (in *inbox) free(c *inCall) {
-	in.running.Add(-1)
-	if !c.isStream() {
-		in.slot(c.id).Store(nil)
-		return
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	delete(in.streams, c.id)
-}
-
-// claimStream registers a stream call. It reports ok false for a number in use,
-// and cancelled if a cancel came first.
-func (in *inbox) claimStream(c *inCall) (ok, cancelled bool) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.streams == nil {
-		in.streams = make(map[uint64]*inCall)
-	}
-	if _, twice := in.streams[c.id]; twice {
-		return false, false
-	}
-	in.streams[c.id] = c
-	in.running.Add(1)
-	_, cancelled = in.cancelled[c.id]
-	delete(in.cancelled, c.id)
-	return true, cancelled || in.ended.Load()
 }
 
 // onCancel cancels the ctx of a handler. A call that has ended is not there
@@ -261,48 +181,15 @@ func (s *Session) onCancel(t wire.FrameType, body []byte) error {
 	return nil
 }
 
-// oldest makes room for one more early cancel and returns the lowest number
-// that is worth keeping. It is called with mu held.
-func (in *inbox) oldest(id uint64) uint64 {
-	if len(in.cancelled) < maxCancelled {
-		return 0
-	}
-	// Those of long ago belong to calls that ended before their cancel came.
-	var floor uint64
-	if id > maxCancelled/2 {
-		floor = id - maxCancelled/2
-	}
-	for n := range in.cancelled {
-		if n < floor || floor == 0 {
-			delete(in.cancelled, n)
-		}
-	}
-	return floor
-}
-
-// cancelAll cancels the ctx of all handlers as the connection has ended.
-func (in *inbox) cancelAll() {
-	in.ended.Store(true)
-	for _, c := range in.all() {
-		c.cancel()
-	}
-}
-
-// Serving returns the names of the methods whose handlers run for this session.
-func (s *Session) Serving() []string {
-	var names []string
-	for _, c := range s.in.all() {
-		names = append(names, c.method.Name())
-	}
-	return names
-}
-
 // abort carries out the caller's cancel: the handler's ctx ends, and what it
-// reads or writes is unblocked.
+// reads or writes is unblocked. It does not reset the stream, whose place would
+// be free then while the handler runs: who opens and cancels streams could have
+// more handlers at work than the limit of streams.
 func (c *inCall) abort() {
 	c.cancel()
 	if c.isStream() {
-		c.stream.st.Reset(kith.Canceled)
+		_ = c.stream.st.SetReadDeadline(longAgo)
+		_ = c.stream.st.SetWriteDeadline(longAgo)
 	}
 }
 
@@ -336,7 +223,7 @@ func (c *inCall) Send(p []byte) error {
 	case c.buf == nil:
 		return errOneAnswer // the handler has returned
 	case len(p)+laneAnswerOverhead > wire.MaxLane:
-		return c.sendLarge(p)
+		return c.sendLarge(c, p)
 	}
 	c.buf.resp = append(c.buf.resp[:0], p...)
 	return nil
@@ -352,9 +239,10 @@ var errOneAnswer = errors.New("this kind of method gives no further answer")
 // messages together with the outcome.
 func (c *inCall) CloseSend() error { return nil }
 
-// sendLarge answers a lane call by a stream.
-func (c *inCall) sendLarge(p []byte) error {
-	st, err := c.s.conn.OpenStream(c)
+// sendLarge answers a lane call by a stream. The end of ctx ends the waiting for
+// that.
+func (c *inCall) sendLarge(ctx context.Context, p []byte) error {
+	st, err := c.s.conn.OpenStream(ctx)
 	if err != nil {
 		return c.s.failure("answer "+c.method.Name(), err, false)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/kith-go/kith"
@@ -57,10 +58,20 @@ const outcomeTimeout = time.Second
 // inStream is the stream of a call being served.
 type inStream struct {
 	frames
-	msg    []byte // the last request; used again for the next
-	tooBig error  // a request was over the limit; nothing can be read behind it
-	cut    bool   // an answer was written in part; nothing can be written behind it
+	msg    []byte       // the last request; used again for the next
+	tooBig error        // a request was over the limit; nothing can be read behind it
+	closed atomic.Bool  // the handler has closed it
+	state  atomic.Int32 // of the direction that is written
 }
+
+// States of an inStream. A handler may return while another goroutine of its
+// own sends: the outcome must not get into the middle of a message.
+const (
+	streamIdle    int32 = iota
+	streamWriting       // an answer is being written
+	streamCut           // one was written in part; nothing can be written behind it
+	streamEnded         // the outcome is written
+)
 
 // serveStream serves a stream call. An error means that the other side breaks
 // the protocol.
@@ -87,17 +98,19 @@ func (s *Session) serveStream(f frames, body []byte) error {
 	}
 	defer s.cfg.Workers.release()
 	c.stream = st
-	ok, cancelled := s.in.claimStream(c)
-	if !ok {
-		return wire.ErrMalformed
-	}
-	if !c.deadline.IsZero() {
+	if !c.deadline.IsZero() { // before the call can be cancelled, which sets them too
 		_ = f.st.SetReadDeadline(c.deadline)
 		_ = f.st.SetWriteDeadline(c.deadline)
+	}
+	running, cancelled := s.in.claimStream(c)
+	if running == 0 {
+		s.cfg.Workers.leave()
+		return wire.ErrMalformed
 	}
 	if cancelled {
 		c.abort()
 	}
+	s.calledUpon(running)
 	c.serve()
 	return nil
 }
@@ -109,6 +122,9 @@ func (st *inStream) recv(c *inCall) ([]byte, error) {
 	}
 	if st.tooBig != nil {
 		return nil, st.tooBig
+	}
+	if st.closed.Load() {
+		return nil, errClosedCall
 	}
 	t, size, err := st.next()
 	if err != nil {
@@ -146,6 +162,8 @@ func (c *inCall) streamErr(err error) error {
 	switch {
 	case err == io.EOF:
 		return io.EOF
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.stream.closed.Load():
+		return errClosedCall
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.end(context.DeadlineExceeded)
 	case errors.As(err, &se) && se.Remote:
@@ -161,17 +179,52 @@ func (c *inCall) streamErr(err error) error {
 func (st *inStream) send(c *inCall, p []byte) error { return st.sendAfter(c, nil, p) }
 
 func (st *inStream) sendAfter(c *inCall, before, p []byte) error {
+	if st.closed.Load() {
+		return errClosedCall
+	}
+	if !st.state.CompareAndSwap(streamIdle, streamWriting) {
+		return c.cannotSend()
+	}
 	if err := st.message(before, p, false); err != nil {
-		st.cut = true
+		st.state.CompareAndSwap(streamWriting, streamCut)
 		return c.streamErr(err)
 	}
+	st.state.CompareAndSwap(streamWriting, streamIdle)
 	return nil
 }
+
+// cannotSend is the error of a Send that comes too late, or beside another one.
+func (c *inCall) cannotSend() error {
+	if c.stream.state.Load() == streamWriting {
+		return errTwoSends
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	return errClosedCall
+}
+
+var errTwoSends = errors.New("two goroutines send on one call")
+
+// CloseMessages carries out [kith.Duplex.Close] in a handler, which finds it in
+// the [kith.Inbound] of its ctx: what it receives and sends on a streaming call
+// fails from now on, and what is blocked in that returns. The outcome is still
+// what the handler returns, unless a message was cut off.
+func (c *inCall) CloseMessages() error {
+	if !c.isStream() {
+		return nil
+	}
+	c.stream.closed.Store(true)
+	st := c.stream.st
+	return errors.Join(st.SetReadDeadline(longAgo), st.SetWriteDeadline(longAgo))
+}
+
+var longAgo = time.Unix(1, 0)
 
 // finish sends the outcome and ends the stream. Behind half a message there
 // can be no outcome: then the code of the reset is all that the caller gets.
 func (st *inStream) finish(e *kith.Error, trailer []byte) {
-	if st.cut {
+	if was := st.state.Swap(streamEnded); was == streamCut || was == streamWriting {
 		code := kith.Canceled
 		if e != nil {
 			code = e.Code()

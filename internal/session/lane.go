@@ -37,6 +37,8 @@ type laneBuffer struct {
 	// noYield is how many flushes are still to be made without yielding, after
 	// a yield took long.
 	noYield int
+	// refusals is how many calls are refused in buf.
+	refusals int
 }
 
 func (l *laneBuffer) bytes() *[]byte {
@@ -182,6 +184,7 @@ func (s *Session) takeLaneLocked() *[]byte {
 	}
 	buf := s.lane.buf
 	s.lane.buf = nil
+	s.lane.refusals = 0
 	s.lane.waiting.wake(laneRoom)
 	return buf
 }

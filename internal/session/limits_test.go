@@ -263,6 +263,35 @@ func TestMetadataAndTrailer(t *testing.T) {
 	}
 }
 
+// An answer, or an error, and a trailer that both fit the lane, and do not
+// together, arrive all the same.
+func TestLargeTrailer(t *testing.T) {
+	overTransports(t, func(t *testing.T, tr transport.Transport) {
+		const size = 10 << 10
+		var h kith.Handlers
+		greet.Handle(&h, func(ctx context.Context, s string) (string, error) {
+			if err := kith.SetTrailer(ctx, kith.Metadata{"k": strings.Repeat("v", size)}); err != nil {
+				return "", err
+			}
+			if s == "fail" {
+				return "", errNobody.WithMessage("%s", strings.Repeat("m", size))
+			}
+			return strings.Repeat("a", size), nil
+		})
+		p := connect(t, tr, &h, nil)
+		for _, arg := range []string{"ok", "fail"} {
+			var trailer kith.Metadata
+			got, err := greet.Call(t.Context(), p.dialed, arg, kith.Trailer(&trailer))
+			if arg == "ok" && (err != nil || len(got) != size) || arg == "fail" && !errors.Is(err, errNobody) || len(trailer["k"]) != size {
+				t.Errorf("Call(%q) = %d bytes, %.100v, trailer of %d bytes", arg, len(got), err, len(trailer["k"]))
+			}
+		}
+		if open := len(p.accepted.Serving()); open != 0 {
+			t.Errorf("%d calls are served after their outcomes", open)
+		}
+	})
+}
+
 // The largest message that fits the lane, and the ones around it, whatever
 // else is in the frame.
 func TestAroundLaneLimit(t *testing.T) {

@@ -29,6 +29,8 @@ type outbox struct {
 
 	streams  int    // stream calls whose outcome has not come
 	streamNo uint64 // stream calls ever made
+	unopened uint64 // those of them that got no stream
+	opening  int    // those that wait for one
 	draining bool   // the other side takes no further call
 	doneSent bool
 	idle     chan struct{} // closed when no call is open; nil while nobody waits
@@ -257,7 +259,8 @@ func timeLeft(ctx context.Context) time.Duration {
 // need not be, there is room, and, for a call, a slot. It is called with mu
 // held, and returns so. An error means that nothing was sent.
 func (s *Session) waitLocked(ctx context.Context, m *kith.Method, n int, call bool) error {
-	front := false
+	front := false // it has waited, and goes before those who come now
+	turn := false  // it was woken for a slot, which is nobody else's then
 	for {
 		if err := s.refusedLocked(m); err != nil {
 			return err
@@ -277,10 +280,13 @@ func (s *Session) waitLocked(ctx context.Context, m *kith.Method, n int, call bo
 		select {
 		case <-w.ch:
 			s.mu.Lock()
-			front = true
+			front, turn = true, turn || q == &s.out.waiting
 		case <-ctx.Done():
 			s.mu.Lock()
 			q.remove(w)
+			if turn && q != &s.out.waiting {
+				s.out.waiting.wake(1)
+			}
 			return gaveUp(ctx, "call "+m.Name(), true)
 		}
 	}

@@ -61,14 +61,11 @@ func (s *Session) openStream(ctx context.Context, r kith.Request, md []byte) (*o
 		o.cancel()
 		return nil, err
 	}
-	st, err := s.conn.OpenStream(o.ctx)
+	st, err := s.openFor(o.ctx, o.what())
 	if err != nil {
-		s.endStream(o, true)
+		s.endStream(o, false) // the other side has not heard of it
 		o.cancel()
-		if ce := transport.ConnErr(s.conn.Context()); ce != nil {
-			return nil, s.lost(o.what(), ce, true)
-		}
-		return nil, s.failure(o.what(), err, true)
+		return nil, err
 	}
 	o.st = st
 	head := appendUvarint(wire.AppendStream(nil, wire.StreamOpen), o.number)
@@ -106,6 +103,9 @@ func (s *Session) endStream(o *outStream, cancelled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.streams--
+	if o.st == nil {
+		s.out.unopened++
+	}
 	if cancelled {
 		s.appendNumberLocked(wire.FrameCancelStream, o.number)
 	}

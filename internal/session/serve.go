@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/wire"
@@ -18,7 +17,9 @@ func (c *inCall) serve() {
 	err := errGoexit
 	defer func() {
 		if r := recover(); r != nil {
-			err = &panicError{value: r, stack: debug.Stack()}
+			p := &panicError{value: r}
+			p.stack, p.leftOut = c.s.cfg.Workers.faults.stack()
+			err = p
 		}
 		c.finish(err)
 	}()
@@ -28,8 +29,9 @@ func (c *inCall) serve() {
 var errGoexit = errors.New("handler called runtime.Goexit")
 
 type panicError struct {
-	value any
-	stack []byte
+	value   any
+	stack   []byte // nil if there were too many of late
+	leftOut int    // how many that was
 }
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
@@ -39,7 +41,7 @@ func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 func (c *inCall) finish(err error) {
 	e := c.outcome(err)
 	if e != nil && c.method.Kind() == kith.KindNotify && e.Code() != kith.Internal {
-		c.s.cfg.Logger.Warn("notification failed", slog.String("method", c.method.Name()), slog.String("err", cutText(e.Error())))
+		c.logFault(slog.LevelWarn, "notification failed", false, slog.String("err", cutText(e.Error())))
 	}
 	c.end(context.Canceled) // what the handler left running ends with it
 	c.mu.Lock()
@@ -49,25 +51,33 @@ func (c *inCall) finish(err error) {
 		// The handler's ctx ended with the session. That is not the outcome of the
 		// call: its caller is to see the connection's end.
 		c.stream.st.Reset(kith.Unavailable)
-		c.stream.cut = true
+		c.stream.state.Store(streamCut)
 	}
 	switch {
 	case c.isStream():
+		c.s.cfg.Workers.leave()
 		c.stream.finish(e, trailer)
-		c.s.in.free(c)
+		c.s.in.free(c) // after the outcome: a caller that does not read it may cancel
 		return
 	case c.stream != nil:
-		c.s.in.free(c)
+		c.leave()
 		c.stream.finish(e, trailer)
 	default:
-		c.s.in.free(c)
 		c.finishLane(e, trailer)
 	}
 	c.putBuffers()
 }
 
-// finishLane sends the outcome of a lane call. The slot was freed before: the
-// other side uses it again as soon as it has the outcome.
+// leave ends a lane call's use of what is limited, its slot and its place
+// among the Workers'. It is called right before the outcome can reach the other
+// side, which uses both again as soon as it has it; and no earlier, so that a
+// side that does not read its outcomes holds no more than the limits allow.
+func (c *inCall) leave() {
+	c.s.in.free(c)
+	c.s.cfg.Workers.leave()
+}
+
+// finishLane sends the outcome of a lane call.
 func (c *inCall) finishLane(e *kith.Error, trailer []byte) {
 	s := c.s
 	var f wire.Fail
@@ -82,7 +92,9 @@ func (c *inCall) finishLane(e *kith.Error, trailer []byte) {
 		return
 	}
 	s.mu.Lock()
-	if s.roomLocked(size) != nil {
+	gone := s.roomLocked(size)
+	c.leave()
+	if gone != nil {
 		s.mu.Unlock()
 		return
 	}
@@ -99,12 +111,15 @@ func (c *inCall) finishLane(e *kith.Error, trailer []byte) {
 	s.sendLocked()
 }
 
-// finishLarge sends an outcome that does not fit the lane for its metadata.
+// finishLarge sends an outcome that does not fit the lane for its metadata. The
+// call's own ctx has ended by now: it waits for a stream as long as there is a
+// connection.
 func (c *inCall) finishLarge(e *kith.Error, trailer []byte) {
-	if err := c.sendLarge(c.buf.resp); err != nil {
-		return // the connection is gone
+	_ = c.sendLarge(c.s.conn.Context(), c.buf.resp) // where it was cut, finish resets the stream
+	c.leave()
+	if c.stream != nil { // else the connection is gone
+		c.stream.finish(e, trailer)
 	}
-	c.stream.finish(e, trailer)
 }
 
 // roomLocked waits until the lane has room for n bytes or the session ends.
@@ -127,7 +142,7 @@ func (s *Session) roomLocked(n int) error {
 // authored for it. Nil means that the call ended well.
 func (c *inCall) outcome(err error) *kith.Error {
 	if err == nil {
-		if k := c.method.Kind(); !c.answered && (k == kith.KindUnary || k == kith.KindClientStream) {
+		if k := c.method.Kind(); (k == kith.KindUnary || k == kith.KindClientStream) && !c.answered {
 			err = errors.New("handler returned without an answer")
 		} else {
 			return nil
@@ -146,16 +161,33 @@ func (c *inCall) outcome(err error) *kith.Error {
 		}
 	}
 	id := c.callID()
-	attrs := []any{
-		slog.String("method", c.method.Name()), slog.String("call", id),
-		slog.String("peer", c.s.peer.ID.Short()), slog.String("err", cutText(err.Error())),
+	attrs := []slog.Attr{
+		slog.String("call", id), slog.String("peer", c.s.peer.ID.Short()), slog.String("err", cutText(err.Error())),
 	}
 	var p *panicError
-	if errors.As(err, &p) {
+	rare := errors.As(err, &p) && p.stack != nil
+	if rare {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
+		if p.leftOut > 0 {
+			attrs = append(attrs, slog.Int("stacks_left_out", p.leftOut))
+		}
 	}
-	c.s.cfg.Logger.Error("handler failed", attrs...)
+	c.logFault(slog.LevelError, "handler failed", rare, attrs...)
 	return kith.NewError(kith.Internal, "", "internal error (call "+id+")")
+}
+
+// logFault logs that the call failed here, if not too many did of late, or it is
+// rare in itself.
+func (c *inCall) logFault(level slog.Level, what string, rare bool, attrs ...slog.Attr) {
+	leftOut, ok := c.s.cfg.Workers.faults.line()
+	if !ok && !rare {
+		return
+	}
+	attrs = append([]slog.Attr{slog.String("method", c.method.Name())}, attrs...)
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
+	}
+	c.s.cfg.Logger.LogAttrs(context.Background(), level, what, attrs...)
 }
 
 // callID names a call in the log and to its caller. It is made only where a

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
-	"github.com/kith-go/kith/internal/mux"
 	"github.com/kith-go/kith/internal/wire"
 	"github.com/kith-go/kith/transport"
 )
@@ -20,7 +19,7 @@ type Session struct {
 	conn transport.Conn
 	cfg  *Config
 	info transport.Info
-	link laneLink
+	link laneLink  // set by open; at the accepting end perhaps again, before anything is written
 	try  laneTrier // nil if the link has none
 	base time.Time // what the times below count from
 
@@ -31,6 +30,13 @@ type Session struct {
 	done   chan struct{} // closed by the reader when the other side's DONE came
 	remote wire.Hello    // what the other side said; set before ready closes
 	peer   *kith.Peer    // who it is; set before ready closes
+
+	// pushed is true where the connection's reader hands over the other side's
+	// streams; accepting, where acceptLoop runs since before hello. Both are set
+	// by open.
+	pushed, accepting bool
+	claimed           atomic.Bool // the lane was found, see muxLane
+	admitted          atomic.Bool // the other side may call
 
 	// kick starts flushLoop. It is kept as a value so that starting it does not
 	// allocate.
@@ -43,6 +49,7 @@ type Session struct {
 	ping pinger // guarded by mu, but for its atomics
 
 	in    inbox
+	turn  turn // guarded by Workers.mu
 	calls callPool
 	read  laneReader // the reader's own
 
@@ -64,35 +71,24 @@ type laneTrier interface {
 	TryLane(p []byte) bool
 }
 
-// muxConn is a connection of our own mux, which hands the lane's bytes over
-// without a goroutine between.
-type muxConn interface {
-	laneLink
-	laneTrier
-	StartLane(h mux.LaneHandler)
-}
-
 // Dial starts a session on a connection that this side dialled and waits until
 // the other side has admitted it. When ctx ends first, or hello fails, the
 // connection is closed. A refusal is a remote [kith.Error].
 func Dial(ctx context.Context, conn transport.Conn, cfg *Config) (*Session, error) {
-	s, err := Start(ctx, conn, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Ready(ctx); err != nil {
-		_ = s.Close(kith.Canceled, "hello not finished")
-		return nil, err
-	}
-	return s, nil
+	return DialPaired(ctx, conn, cfg, Pairing{})
 }
 
 // Start starts a session on a connection that this side dialled, and returns
 // as soon as calls can be made: if nothing needs to be known of the other side
 // first, they follow hello in the same flight.
 func Start(ctx context.Context, conn transport.Conn, cfg *Config) (*Session, error) {
+	return start(ctx, conn, cfg, Pairing{})
+}
+
+func start(ctx context.Context, conn transport.Conn, cfg *Config, p Pairing) (*Session, error) {
 	s := newSession(conn, cfg)
 	h := cfg.hello()
+	p.addTo(&h)
 	if cfg.Admit != nil {
 		proof, err := cfg.Admit.Present(ctx, s.info)
 		if err != nil {
@@ -146,9 +142,7 @@ func newSession(conn transport.Conn, cfg *Config) *Session {
 
 // open connects the session to the connection's lane and begins to read.
 func (s *Session) open(ctx context.Context) error {
-	if mc, ok := s.conn.(muxConn); ok {
-		s.link, s.try = mc, mc
-		mc.StartLane(s)
+	if s.startMuxLane() {
 		context.AfterFunc(s.conn.Context(), s.onConnEnd)
 	} else {
 		st, err := s.firstStream(ctx)
@@ -219,11 +213,12 @@ func (s *Session) Err() error {
 }
 
 // Close ends the session and its connection at once, telling the other side
-// code and reason. Calls on both sides fail; the ctx of handlers is cancelled.
-// It joins all goroutines but the handlers', and may be called from one.
+// code and reason, unless it is ending for an earlier reason: that is told
+// then. Calls on both sides fail; the ctx of handlers is cancelled. It joins
+// all goroutines but the handlers', and may be called from one.
 func (s *Session) Close(code kith.Code, reason string) error {
-	s.end(&transport.ConnError{Code: code, Reason: reason})
-	err := s.conn.CloseWithError(code, reason)
+	why := s.endFor(code, reason)
+	err := s.conn.CloseWithError(why.Code, why.Reason)
 	s.loops.Wait()
 	return err
 }
@@ -278,9 +273,15 @@ func (s *Session) end(why *transport.ConnError) {
 // kill ends the connection because of what the other side did, or because it
 // says nothing any more.
 func (s *Session) kill(code kith.Code, reason string) {
+	why := s.endFor(code, reason)
+	_ = s.conn.CloseWithError(why.Code, why.Reason)
+}
+
+// endFor ends the session, and returns what it ended for: what came first, of
+// which this may be a consequence.
+func (s *Session) endFor(code kith.Code, reason string) *transport.ConnError {
 	s.end(&transport.ConnError{Code: code, Reason: reason})
 	s.mu.Lock()
-	why := s.out.dead // what came first, of which this may be a consequence
-	s.mu.Unlock()
-	_ = s.conn.CloseWithError(why.Code, why.Reason)
+	defer s.mu.Unlock()
+	return s.out.dead
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,19 +18,24 @@ import (
 // a worker on its way to take it. A worker that takes one sends another on its
 // way if there are more, and only then runs the handler. So short handlers of
 // one batch share a worker, at no switch between them, and a handler that blocks
-// holds up nobody.
+// holds up nobody. Where calls of several sessions wait, these take turns.
 type Workers struct {
-	limit int
+	limit  int
+	faults faultLog
+
+	// busy is the calls that count for limit, queued ones included. It is raised
+	// with mu held, so that it never exceeds limit, and lowered by leave.
+	busy atomic.Int64
 
 	mu     sync.Mutex
-	busy   int           // calls in flight, queued ones included; guarded by mu
-	queue  callQueue     // guarded by mu
+	calls  int           // those whose handler has not returned, or whose outcome is being sent; guarded by mu
+	queue  turns         // guarded by mu
 	coming bool          // a worker is on its way to the queue; guarded by mu
 	idle   []*worker     // a stack: the last parked is the warmest; guarded by mu
 	reap   *time.Timer   // runs while idle is not empty; guarded by mu
 	epoch  int           // how often reap has run; guarded by mu
 	closed bool          // guarded by mu
-	quiet  chan struct{} // closed when busy is 0, nil while nobody waits; guarded by mu
+	quiet  chan struct{} // closed when calls is 0, nil while nobody waits; guarded by mu
 
 	parked sync.WaitGroup // the idle workers
 }
@@ -64,7 +70,7 @@ func (w *Workers) start(c *inCall) bool {
 
 // summonLocked returns a worker to be sent to the queue, nil if none is needed.
 func (w *Workers) summonLocked() *worker {
-	if w.coming || w.queue.n == 0 {
+	if w.coming || w.queue.empty() {
 		return nil
 	}
 	w.coming = true
@@ -90,7 +96,8 @@ func (w *Workers) send(k *worker) {
 	}
 }
 
-// acquire counts a call that runs on a goroutine of its own, until release.
+// acquire counts a call that runs on a goroutine of its own, until leave and
+// release.
 func (w *Workers) acquire() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,12 +105,18 @@ func (w *Workers) acquire() bool {
 }
 
 func (w *Workers) takeLocked() bool {
-	if w.closed || w.limit >= 0 && w.busy >= w.limit {
+	if w.closed || w.limit >= 0 && w.busy.Load() >= int64(w.limit) {
 		return false
 	}
-	w.busy++
+	w.busy.Add(1)
+	w.calls++
 	return true
 }
+
+// leave gives back a call's place among limit. It comes before the outcome is
+// sent: whoever has that may call again at once, and is not to be refused for
+// the sake of the call that has just ended.
+func (w *Workers) leave() { w.busy.Add(-1) }
 
 func (w *Workers) release() {
 	w.mu.Lock()
@@ -112,8 +125,8 @@ func (w *Workers) release() {
 }
 
 func (w *Workers) releaseLocked() {
-	w.busy--
-	if w.busy == 0 && w.quiet != nil {
+	w.calls--
+	if w.calls == 0 && w.quiet != nil {
 		close(w.quiet)
 		w.quiet = nil
 	}
@@ -151,8 +164,8 @@ func (w *Workers) workerLoop(k *worker) {
 	}
 }
 
-// run runs one call. If the handler ends the goroutine, its place is given back
-// all the same.
+// run runs one call. If the handler ends the goroutine, the call is counted
+// as returned all the same.
 func (w *Workers) run(c *inCall) {
 	returned := false
 	defer func() {
@@ -199,7 +212,7 @@ func (w *Workers) reapIdle() {
 	w.reap.Reset(idleWorker)
 }
 
-// Quiet returns a channel that is closed once no call is in flight.
+// Quiet returns a channel that is closed once every call has returned.
 func (w *Workers) Quiet() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -207,7 +220,7 @@ func (w *Workers) Quiet() <-chan struct{} {
 		w.quiet = make(chan struct{})
 	}
 	ch := w.quiet
-	if w.busy == 0 {
+	if w.calls == 0 {
 		close(ch)
 		w.quiet = nil
 	}
@@ -215,11 +228,7 @@ func (w *Workers) Quiet() <-chan struct{} {
 }
 
 // Busy returns the number of calls in flight.
-func (w *Workers) Busy() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.busy
-}
+func (w *Workers) Busy() int { return int(w.busy.Load()) }
 
 // Close ends the parked workers and lets no further call begin. It does not
 // wait for handlers; their goroutines end with them.
@@ -235,34 +244,4 @@ func (w *Workers) Close() {
 	}
 	w.mu.Unlock()
 	w.parked.Wait()
-}
-
-// callQueue is a first-in-first-out queue of calls that reuses its memory.
-type callQueue struct {
-	ring []*inCall // its length is a power of two
-	head int
-	n    int
-}
-
-func (q *callQueue) push(c *inCall) {
-	if q.n == len(q.ring) {
-		grown := make([]*inCall, max(16, 2*q.n))
-		for i := range q.n {
-			grown[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
-		}
-		q.ring, q.head = grown, 0
-	}
-	q.ring[(q.head+q.n)&(len(q.ring)-1)] = c
-	q.n++
-}
-
-func (q *callQueue) pop() *inCall {
-	if q.n == 0 {
-		return nil
-	}
-	c := q.ring[q.head]
-	q.ring[q.head] = nil
-	q.head = (q.head + 1) & (len(q.ring) - 1)
-	q.n--
-	return c
 }

@@ -50,6 +50,12 @@ var (
 		h.Proof = []byte("proof")
 		return h
 	}()
+	ofPeer = func() wire.Hello {
+		h := hello
+		h.Attempt, h.Eager = 300, true
+		h.Holds = []wire.Held{{Mine: true, Attempt: 299}, {Attempt: 7}}
+		return h
+	}()
 	welcome = wire.Hello{Version: 1, Instance: hello.Instance, LaneCalls: 128, MaxMessage: -1}
 )
 
@@ -159,6 +165,8 @@ var laneFrames = []frame{
 	{"hello-v1", wire.FrameHello, withProof, appendHello, parseHello},
 	{"hello-v1-least", wire.FrameHello, wire.Hello{Version: 1, MaxMessage: -1}, nil, parseHello},
 	{"hello-later", wire.FrameHello, hello, nil, parseHello},
+	{"hello-peer", wire.FrameHello, ofPeer, appendHello, parseHello},
+	{"welcome-peer", wire.FrameWelcome, wire.Hello{Version: 1, MaxMessage: -1, Attempt: 8}, appendHello, parseHello},
 	{"welcome-v1", wire.FrameWelcome, welcome, appendHello, parseHello},
 	{
 		"refuse-v1", wire.FrameRefuse,

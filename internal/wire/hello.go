@@ -14,7 +14,13 @@ const (
 	tagMaxMessage = 4 // uvarint, bytes; absent means no limit
 	tagPingFloor  = 5 // uvarint, milliseconds
 	tagProof      = 6 // what admission presents
+	tagAttempt    = 8 // uvarint
+	tagHolds      = 9 // a list of uvarint: attempt<<1, plus 1 if the sender dialled
+	tagEager      = 10
 )
+
+// MaxHolds is how many connections hello may list.
+const MaxHolds = 16
 
 // MaxProof is the length of the longest proof that fits hello.
 const MaxProof = 3 << 10
@@ -38,6 +44,24 @@ type Hello struct {
 	PingFloor time.Duration
 	// Proof is what the sender's admission presents.
 	Proof []byte
+
+	// The rest is for peers, which keep one connection per pair.
+
+	// Attempt counts the connections that the sender ever dialled to this peer:
+	// in hello this one, in welcome the last so far. Zero means that the sender
+	// is no peer.
+	Attempt uint64
+	// Holds are the connections to this peer, beside this one, that the sender
+	// has or is making.
+	Holds []Held
+	// Eager says that the dialler wants a neighbour and has no call to make.
+	Eager bool
+}
+
+// Held names a connection between two peers as hello's sender sees it.
+type Held struct {
+	Mine    bool   // the sender dialled it
+	Attempt uint64 // the number that the dialler's hello gave it
 }
 
 // Append appends h as the body of a hello or welcome frame.
@@ -54,7 +78,28 @@ func (h *Hello) Append(dst []byte) []byte {
 	if len(h.Proof) > 0 {
 		dst = appendBytes(append(dst, tagProof), h.Proof)
 	}
+	if h.Attempt > 0 {
+		dst = appendTag(dst, tagAttempt, h.Attempt)
+	}
+	if len(h.Holds) > 0 {
+		dst = h.appendHolds(dst)
+	}
+	if h.Eager {
+		dst = append(dst, tagEager, 0)
+	}
 	return dst
+}
+
+func (h *Hello) appendHolds(dst []byte) []byte {
+	var list []byte
+	for _, c := range h.Holds {
+		n := c.Attempt << 1
+		if c.Mine {
+			n |= 1
+		}
+		list = binary.AppendUvarint(list, n)
+	}
+	return appendBytes(append(dst, tagHolds), list)
 }
 
 func appendTag(dst []byte, tag byte, v uint64) []byte {
@@ -114,5 +159,26 @@ func (h *Hello) set(tag uint64, v *reader) {
 			return
 		}
 		h.Proof = v.p
+	case tagAttempt:
+		h.Attempt = v.number()
+	case tagHolds:
+		h.setHolds(v)
+	case tagEager:
+		if len(v.p) > 0 {
+			v.fail()
+			return
+		}
+		h.Eager = true
+	}
+}
+
+func (h *Hello) setHolds(v *reader) {
+	for len(v.p) > 0 && !v.bad {
+		n := v.uvarint()
+		if len(h.Holds) == MaxHolds {
+			v.fail()
+			return
+		}
+		h.Holds = append(h.Holds, Held{Mine: n&1 != 0, Attempt: n >> 1})
 	}
 }

@@ -62,6 +62,11 @@ func TestHelloRefuses(t *testing.T) {
 		"length beyond the end":      []byte("\x01\x01\x01\x06\x05abc"),
 		"huge length":                []byte("\x01\x01\x01\x06\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01abc"),
 		"proof too long":             tagged("\x01", version, "\x06", string(make([]byte, wire.MaxProof+1))),
+		"attempt cut short":          tagged("\x01", version, "\x08", "\x80"),
+		"bytes behind the attempt":   tagged("\x01", version, "\x08", "\x01\x01"),
+		"a held one cut short":       tagged("\x01", version, "\x09", "\x02\x80"),
+		"too many held":              tagged("\x01", version, "\x09", string(make([]byte, wire.MaxHolds+1))),
+		"eager with a value":         tagged("\x01", version, "\x0a", "\x01"),
 		"unknown value too long":     tagged("\x01", version, "\x40", string(make([]byte, wire.MaxHello+1))),
 	} {
 		if h, err := wire.ParseHello(body); !errors.Is(err, wire.ErrMalformed) {

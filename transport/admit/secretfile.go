@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -52,8 +53,10 @@ func readSecret(path string) (Secret, error) {
 	return s, nil
 }
 
-// Save writes s to a new file at path with mode 0600, for [LoadNetworkKey]. It
-// replaces nothing: if there is a file, its error matches [io/fs.ErrExist].
+// Save writes s to a new file at path with mode 0600, for [LoadNetworkKey]. The
+// file gets its name when it is whole, so that nobody reads half a key. It
+// replaces nothing: if there is a file, its error matches [io/fs.ErrExist]. The
+// file system must have hard links.
 func (s Secret) Save(path string) error {
 	if err := s.save(path); err != nil {
 		return fmt.Errorf("save network key: %w", err)
@@ -65,16 +68,17 @@ func (s Secret) save(path string) error {
 	if s.IsZero() {
 		return errSecretNone
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // CreateTemp sets 0600
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(s.Reveal() + "\n")
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.WriteString(s.Reveal() + "\n")
 	if err == nil {
-		err = f.Sync()
+		err = tmp.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(path) // what is in it is of no use
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
 	}
-	return err
+	return os.Link(tmp.Name(), path) // fails if there is a file, unlike a rename
 }

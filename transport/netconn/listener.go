@@ -63,7 +63,11 @@ func (t *Transport) listen(ctx context.Context, a transport.Addr) (*listener, er
 		ready: make(chan *mux.Conn),
 		done:  make(chan struct{}),
 	}
-	l.waiting.init(t.cfg.MaxHandshakes, t.cfg.MaxHandshakesPerSource)
+	rate := t.cfg.HandshakeRate
+	if cfg == nil {
+		rate = -1 // there is nothing to compute
+	}
+	l.waiting.init(t.cfg.MaxHandshakes, t.cfg.MaxHandshakesPerSource, rate)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -156,8 +160,8 @@ func (l *listener) receive(raw net.Conn) bool {
 		return false
 	}
 	l.wg.Add(1)
-	// Ends with the handshake, which its timeout bounds, and with Accept or
-	// Close; Close waits for it.
+	// Ends with the handshake, which its timeout bounds from when its turn has
+	// come, and with Accept or Close; Close waits for it.
 	go l.handshakeHandler(g)
 	return true
 }
@@ -167,6 +171,11 @@ func (l *listener) receive(raw net.Conn) bool {
 func (l *listener) handshakeHandler(g *guest) {
 	defer l.wg.Done()
 	defer l.waiting.leave(g)
+	<-g.begin
+	if l.waiting.wasEvicted(g) {
+		l.t.log.refused(g.raw.RemoteAddr(), net.ErrClosed, true)
+		return
+	}
 	ctx, done, err := l.t.begin(context.Background())
 	if err != nil {
 		_ = g.raw.Close()

@@ -4,12 +4,15 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // A lobby holds the connections of a listener from the moment they come until
 // Accept returns them. When it is full, the guest of longest standing that is
 // still in its handshake has to go: a flood of silent connections so keeps
-// nobody out who is quick.
+// nobody out who is quick. Those of one source begin their handshakes at a
+// bounded rate, since what these cost others is processor time; where that
+// source has too many, it is those who wait for their turn that have to go.
 type lobby struct {
 	mu        sync.Mutex
 	left      sync.Cond // signalled when a place is free, or all is closed
@@ -17,8 +20,17 @@ type lobby struct {
 	perSource int
 	closed    bool
 	guests    int
-	oldest    guestList                   // in their handshake, in the order in which they came
-	sources   map[netip.Prefix]*guestList // the same, by source
+	oldest    guestList                // in their handshake, in the order in which they came
+	sources   map[netip.Prefix]*source // the same, by source
+	spacing   spacing
+}
+
+// A source is the guests from one place that are in their handshake.
+type source struct {
+	prefix  netip.Prefix
+	all     guestList
+	waiting guestList   // those of them that have not begun
+	timer   *time.Timer // runs while there are any
 }
 
 // A guest is one connection in a lobby.
@@ -27,7 +39,9 @@ type guest struct {
 	source  netip.Prefix // invalid if unknown
 	shaking bool         // in its handshake, and in the lists
 	evicted bool
-	links   [2]struct{ prev, next *guest } // of lobby.oldest, and of its source's list
+	begin   chan struct{}                  // closed when the handshake may begin, or the guest has to go
+	waits   bool                           // begin is not closed, and the guest is in its source's list of those
+	links   [3]struct{ prev, next *guest } // of lobby.oldest, and of its source's lists
 }
 
 // A guestList is a doubly linked list, using one of a guest's pairs of links.
@@ -64,17 +78,18 @@ func (l *guestList) remove(g *guest) {
 	l.len--
 }
 
-func (b *lobby) init(total, perSource int) {
+func (b *lobby) init(total, perSource, rate int) {
 	b.left.L = &b.mu
 	b.total, b.perSource = total, perSource
-	b.sources = make(map[netip.Prefix]*guestList)
+	b.sources = make(map[netip.Prefix]*source)
+	b.spacing = newSpacing(rate)
 }
 
 // enter gives a connection a place, if need be that of another one, or waits
 // for one while all guests have done their handshake. It returns nil after
 // close.
 func (b *lobby) enter(raw net.Conn) *guest {
-	g := &guest{raw: raw, source: sourceOf(raw.RemoteAddr()), shaking: true}
+	g := &guest{raw: raw, source: sourceOf(raw.RemoteAddr()), shaking: true, begin: make(chan struct{})}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.closed && b.total > 0 && b.guests >= b.total {
@@ -89,19 +104,63 @@ func (b *lobby) enter(raw net.Conn) *guest {
 	}
 	b.guests++
 	b.oldest.push(g)
-	if g.source.IsValid() {
-		same := b.sources[g.source]
-		if same == nil {
-			same = &guestList{which: 1}
-			b.sources[g.source] = same
-		}
-		if b.perSource > 0 && same.len >= b.perSource {
-			b.evict(same.head)
-		}
-		same.push(g)
+	if !g.source.IsValid() {
+		close(g.begin)
+		return g
+	}
+	same := b.sources[g.source]
+	if same == nil {
+		same = &source{prefix: g.source, all: guestList{which: 1}, waiting: guestList{which: 2}}
 		b.sources[g.source] = same
 	}
+	if b.perSource > 0 && same.all.len >= b.perSource {
+		b.evict(same.lastOut())
+		b.sources[g.source] = same // it may have been empty for a moment
+	}
+	same.all.push(g)
+	same.waiting.push(g)
+	g.waits = true
+	if same.timer == nil {
+		b.serve(same)
+	}
 	return g
+}
+
+// lastOut is the guest that has to go for another one of its source.
+func (s *source) lastOut() *guest {
+	if s.waiting.head != nil {
+		return s.waiting.head
+	}
+	return s.all.head
+}
+
+// serve lets guests of a source begin, as many as may, and comes back for the
+// rest. mu held.
+func (b *lobby) serve(s *source) {
+	if s.timer != nil {
+		s.timer.Stop() // another one, if this is its call that came too late to be stopped
+		s.timer = nil
+	}
+	for s.waiting.head != nil {
+		if wait := b.spacing.begin(s.prefix); wait > 0 {
+			s.timer = time.AfterFunc(wait, func() { b.serveLater(s) })
+			return
+		}
+		b.release(s, s.waiting.head)
+	}
+}
+
+func (b *lobby) serveLater(s *source) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.serve(s)
+}
+
+// release ends a guest's waiting. mu held.
+func (b *lobby) release(s *source, g *guest) {
+	s.waiting.remove(g)
+	g.waits = false
+	close(g.begin)
 }
 
 // evict ends a guest's handshake. mu held; closing a socket does not block.
@@ -119,10 +178,19 @@ func (b *lobby) unlist(g *guest) {
 	}
 	g.shaking = false
 	b.oldest.remove(g)
-	if same := b.sources[g.source]; same != nil {
-		if same.remove(g); same.len == 0 {
-			delete(b.sources, g.source)
-		}
+	same := b.sources[g.source]
+	if same == nil {
+		return
+	}
+	if g.waits {
+		b.release(same, g)
+	}
+	if same.waiting.head == nil && same.timer != nil {
+		same.timer.Stop()
+		same.timer = nil
+	}
+	if same.all.remove(g); same.all.len == 0 {
+		delete(b.sources, g.source)
 	}
 }
 

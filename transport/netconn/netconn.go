@@ -34,7 +34,8 @@ type Config struct {
 	Scheme string
 
 	// Dial connects to an address. It must honour ctx. If nil, the transport
-	// only listens. Close of what it returns must unblock Read and Write.
+	// only listens. What it returns keeps the rules of a [Pipe]; [PipeConn] makes a
+	// net.Conn of a pipe that is none.
 	Dial func(ctx context.Context, a transport.Addr) (net.Conn, error)
 
 	// Listen listens at an address. If nil, the transport only dials.
@@ -69,8 +70,14 @@ type Config struct {
 	MaxHandshakes int
 
 	// MaxHandshakesPerSource is the same for one IPv4 address, or /56 network
-	// of IPv6 addresses. If zero, 64.
+	// of IPv6 addresses; those that HandshakeRate lets wait are dropped first. If
+	// zero, 64.
 	MaxHandshakesPerSource int
+
+	// HandshakeRate is how many TLS handshakes a second a listener begins with
+	// one such source, after a pause up to 64 at once; further ones wait, and count
+	// for the limits above. If zero, 200.
+	HandshakeRate int
 
 	// MaxStreams is how many streams the other side of a connection may have
 	// open. If zero, 1,024; less than 16 means 16.
@@ -107,6 +114,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.MaxHandshakesPerSource == 0 {
 		cfg.MaxHandshakesPerSource = defaultPerSource
+	}
+	if cfg.HandshakeRate == 0 {
+		cfg.HandshakeRate = defaultHandshakeRate
 	}
 	return cfg
 }
@@ -183,7 +193,8 @@ func (t *Transport) dial(ctx context.Context, a transport.Addr) (*mux.Conn, erro
 // whoever a names; its host and path are only text then. The other end calls
 // [Transport.Server]. The end of ctx ends only the handshake. Client owns rw,
 // also if it fails. Close of rw must unblock its Read and Write: that of
-// [os.Stdin] and of [os.Stdout] does not where they are terminals or files.
+// [os.Stdin] and of [os.Stdout] does not, as package os leaves them in blocking
+// mode.
 func (t *Transport) Client(ctx context.Context, rw Pipe, a transport.Addr) (transport.Conn, error) {
 	c, err := t.wrapClient(ctx, rw, a)
 	if err != nil {
@@ -239,6 +250,9 @@ func (t *Transport) wrapServer(ctx context.Context, rw Pipe) (*mux.Conn, error) 
 func (t *Transport) begin(ctx context.Context) (context.Context, func(), error) {
 	if t.ctx.Err() != nil {
 		return nil, nil, transport.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err // before anything is started
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(t.ctx, cancel)

@@ -17,10 +17,6 @@ import (
 	"github.com/kith-go/kith/transport"
 )
 
-// A Pipe is what a connection can be made of: one ordered stream of bytes each
-// way. A [net.Conn] is one.
-type Pipe = io.ReadWriteCloser
-
 // client makes a connection of a pipe, as the end that dials. It owns raw.
 func (t *Transport) client(ctx context.Context, raw Pipe, a transport.Addr, cfg *tls.Config) (*mux.Conn, error) {
 	link, info, err := t.secure(ctx, raw, cfg, true)
@@ -40,13 +36,13 @@ func (t *Transport) client(ctx context.Context, raw Pipe, a transport.Addr, cfg 
 // secure does the handshake on a pipe, or nothing if cfg is nil. It returns
 // the link for the mux, and what is known of it.
 func (t *Transport) secure(ctx context.Context, raw Pipe, cfg *tls.Config, dialed bool) (Pipe, transport.Info, error) {
-	info := transport.Info{Transport: t.cfg.Scheme, Dialed: dialed}
-	nc, isNet := raw.(net.Conn)
-	if isNet {
-		info.Local, info.Remote = t.addr(nc.LocalAddr()).WithID(t.ID()), t.addr(nc.RemoteAddr())
-	} else {
-		nc = pipeConn{raw}
-		info.Local, info.Remote = t.addr(nil).WithID(t.ID()), t.addr(nil)
+	if pc, ok := raw.(pipeConn); ok {
+		raw = pc.Pipe // the mux looks at what it is by itself
+	}
+	nc := PipeConn(raw)
+	info := transport.Info{
+		Transport: t.cfg.Scheme, Dialed: dialed,
+		Local: t.addr(nc.LocalAddr()).WithID(t.ID()), Remote: t.addr(nc.RemoteAddr()),
 	}
 	hctx := ctx
 	if t.cfg.HandshakeTimeout > 0 {
@@ -140,13 +136,13 @@ func (t *Transport) handshakeErr(ctx, hctx context.Context, err error) error {
 }
 
 // refuse says a last word on a pipe whose handshake failed at the accepting
-// end, in the protocol of the other side, where crypto/tls said none.
+// end, in the protocol of the other side, where crypto/tls said none. The pipe
+// may be closed then: it is what bounds the time that this takes.
 func refuse(raw Pipe, plaintext bool, err error) {
 	var proto *ProtocolError
-	if nc, ok := raw.(net.Conn); ok {
-		_ = nc.SetDeadline(time.Now().Add(refuseWait))
-		defer linger(nc)
-	}
+	late := time.AfterFunc(refuseWait, func() { _ = raw.Close() })
+	defer late.Stop()
+	defer linger(raw)
 	if !errors.As(err, &proto) {
 		return
 	}
@@ -164,10 +160,10 @@ func refuse(raw Pipe, plaintext bool, err error) {
 const refuseWait = 500 * time.Millisecond
 
 // linger lets the other side read what was written last, before a reset for
-// what it wrote meanwhile can destroy it. The deadline of nc bounds it.
-func linger(nc net.Conn) {
-	if closeWrite(nc) == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(nc, 64<<10))
+// what it wrote meanwhile can destroy it.
+func linger(raw Pipe) {
+	if closeWrite(raw) == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(raw, 64<<10))
 	}
 }
 
@@ -206,14 +202,6 @@ func (l *tlsLink) CloseWrite() error {
 	return err
 }
 
-// closeWrite half-closes a pipe where it can.
-func closeWrite(p Pipe) error {
-	if half, ok := p.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
 // systemSocket reports whether a Read of the link that its deadline ended can
 // be repeated for certain, TLS above it included.
 func systemSocket(link any) bool {
@@ -225,13 +213,3 @@ func systemSocket(link any) bool {
 	}
 	return false
 }
-
-// A pipeConn makes a pipe fit for crypto/tls, which uses only deadlines beyond
-// reading, writing and closing, and only to close.
-type pipeConn struct{ Pipe }
-
-func (pipeConn) LocalAddr() net.Addr                { return nil }
-func (pipeConn) RemoteAddr() net.Addr               { return nil }
-func (pipeConn) SetDeadline(time.Time) error        { return nil }
-func (pipeConn) SetReadDeadline(t time.Time) error  { return nil }
-func (pipeConn) SetWriteDeadline(t time.Time) error { return nil }

@@ -26,6 +26,9 @@ type simNet struct {
 	// fate says after which delays copies of a packet arrive; none if it is
 	// lost. Guarded by mu, and called under it.
 	fate func(from, to netip.AddrPort, size int) []time.Duration
+	// tap, if not nil, sees what is sent, before its fate. It must not keep or
+	// change data. Guarded by mu, and called under it.
+	tap func(from, to netip.AddrPort, data []byte)
 }
 
 // newSimNet makes a network that loses nothing. It has some delay, because
@@ -95,6 +98,20 @@ func (n *simNet) setFate(f func(from, to netip.AddrPort, size int) []time.Durati
 	n.fate = f
 }
 
+// setTap changes who sees the packets.
+func (n *simNet) setTap(f func(from, to netip.AddrPort, data []byte)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tap = f
+}
+
+// inject delivers a packet now, wherever it says that it comes from.
+func (n *simNet) inject(from, to netip.AddrPort, data []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deliverLocked(to, simPacket{from, slices.Clone(data)})
+}
+
 // move lets a port be seen at another address, as a router does that forgot it.
 func (n *simNet) move(from, to netip.AddrPort) {
 	n.mu.Lock()
@@ -128,6 +145,9 @@ func (p *simPort) WriteTo(b []byte, to net.Addr) (int, error) {
 	case <-p.closed:
 		return 0, net.ErrClosed
 	default:
+	}
+	if n.tap != nil {
+		n.tap(p.seen, dst, b)
 	}
 	pkt := simPacket{p.seen, slices.Clone(b)}
 	for _, d := range n.fate(p.seen, dst, len(b)) {

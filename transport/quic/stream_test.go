@@ -195,7 +195,7 @@ func TestWindows(t *testing.T) {
 			n := newSimNet()
 			n.setFate(func(_, _ netip.AddrPort, _ int) []time.Duration { return []time.Duration{5 * time.Millisecond} })
 			if spent {
-				defer quic.SpendWindows()()
+				defer quic.SpendWindows(0)()
 			}
 			before := quic.WindowsGrown()
 			p := simPair(t, n)

@@ -51,6 +51,10 @@ type Config struct {
 	// not accepted yet; see [netconn.Config]. If zero, 1,024 and 64.
 	MaxHandshakes, MaxHandshakesPerSource int
 
+	// HandshakeRate is how many TLS handshakes a second a listener begins with
+	// one source; see [netconn.Config]. If zero, 200.
+	HandshakeRate int
+
 	// MaxStreams is how many streams the other side of a connection may have
 	// open. If zero, 1,024; less than 16 means 16.
 	MaxStreams int
@@ -87,6 +91,7 @@ func New(cfg Config) *Transport {
 		HandshakeTimeout:       cfg.HandshakeTimeout,
 		MaxHandshakes:          cfg.MaxHandshakes,
 		MaxHandshakesPerSource: cfg.MaxHandshakesPerSource,
+		HandshakeRate:          cfg.HandshakeRate,
 		MaxStreams:             cfg.MaxStreams,
 		Logger:                 cfg.Logger,
 	})}

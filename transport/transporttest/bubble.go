@@ -16,7 +16,8 @@ type bubble struct {
 	t     *testing.T
 	c     testCase
 	setup func(t *testing.T) Setup
-	done  chan struct{} // closed by bubbleHandler, after skip and crash are set
+	done  chan struct{} // closed by bubbleHandler, after what follows is set
+	rule  rule          // set before done closes: what must hold in the end
 	skip  bool          // set before done closes: the case does not apply
 	crash any           // set before done closes: what synctest panicked with
 }
@@ -24,7 +25,7 @@ type bubble struct {
 func runInBubble(t *testing.T, c testCase, setup func(t *testing.T) Setup) {
 	t.Helper()
 	before := takeInventory()
-	b := &bubble{t: t, c: c, setup: setup, done: make(chan struct{})}
+	b := &bubble{t: t, c: c, setup: setup, done: make(chan struct{}), rule: leavesNothing}
 	go b.bubbleHandler() // ends with the case; abandoned only when its clock stands still
 	timeout, stop := after(bubbleTimeout)
 	defer stop()
@@ -37,7 +38,7 @@ func runInBubble(t *testing.T, c testCase, setup func(t *testing.T) Setup) {
 		t.Skip("does not apply, see above")
 	}
 	if b.crash != nil && !t.Failed() {
-		t.Fatalf("%v: %v\n%s", leavesNothing, b.crash, before.describe())
+		t.Fatalf("%v: %v\n%s", b.rule, b.crash, before.describe())
 	}
 }
 
@@ -46,6 +47,10 @@ func (b *bubble) bubbleHandler() {
 	defer func() { b.crash = recover() }()
 	synctest.Test(b.t, func(t *testing.T) {
 		defer func() { b.skip = t.Skipped() }()
-		runOnce(t, b.c, b.setup, mode{bubble: true})
+		runOnce(t, b.c, func(t *testing.T) Setup {
+			s := b.setup(t)
+			b.rule = s.leavesNothing()
+			return s
+		}, mode{bubble: true})
 	})
 }

@@ -66,8 +66,8 @@ func scribble(b []byte) {
 }
 
 // write writes b, all of it, and scribbles over it.
-func (r *run) write(s transport.Stream, b []byte) {
-	n, err := s.Write(b)
+func (r *run) write(w io.Writer, b []byte) {
+	n, err := w.Write(b)
 	if err != nil || n != len(b) {
 		r.fatalf("Write(%d bytes) = %d, %v, want %d, nil", len(b), n, err, len(b))
 	}
@@ -75,13 +75,13 @@ func (r *run) write(s transport.Stream, b []byte) {
 }
 
 // send writes the first n bytes of p in pieces of random size.
-func (r *run) send(s transport.Stream, p pattern, n int) {
+func (r *run) send(w io.Writer, p pattern, n int) {
 	rng := rand.New(rand.NewPCG(uint64(p), 1))
 	buf := make([]byte, 64<<10)
 	for off := 0; off < n; {
 		b := buf[:min(pieceSize(rng, len(buf)), n-off)]
 		p.fill(b, int64(off))
-		r.write(s, b)
+		r.write(w, b)
 		off += len(b)
 	}
 }
@@ -98,11 +98,11 @@ func (r *run) receive(s transport.Stream, p pattern, n int) {
 }
 
 // receiveFrom reads the bytes from off up to end of p, in pieces of random size.
-func (r *run) receiveFrom(s transport.Stream, p pattern, off, end int) {
+func (r *run) receiveFrom(from io.Reader, p pattern, off, end int) {
 	rng := rand.New(rand.NewPCG(uint64(p), 2))
 	buf := make([]byte, 64<<10)
 	for off < end {
-		n, err := s.Read(buf[:min(pieceSize(rng, len(buf)), end-off)])
+		n, err := from.Read(buf[:min(pieceSize(rng, len(buf)), end-off)])
 		if at := p.wrong(buf[:n], int64(off)); at >= 0 {
 			r.fatalf("the byte at %d is not the one written", at)
 		}
@@ -128,9 +128,9 @@ func (r *run) drain(s transport.Stream, p pattern, off int64) (n int64, err erro
 }
 
 // expect reads as many bytes as want has, which must be those.
-func (r *run) expect(s transport.Stream, want []byte) {
+func (r *run) expect(from io.Reader, want []byte) {
 	got := make([]byte, len(want))
-	if n, err := io.ReadFull(s, got); err != nil {
+	if n, err := io.ReadFull(from, got); err != nil {
 		r.fatalf("Read() = %v after %d of %d bytes", err, n, len(want))
 	}
 	if string(got) != string(want) {
@@ -138,10 +138,10 @@ func (r *run) expect(s transport.Stream, want []byte) {
 	}
 }
 
-func (r *run) expectEOF(s transport.Stream) {
+func (r *run) expectEOF(from io.Reader) {
 	var b [1]byte
 	for {
-		n, err := s.Read(b[:])
+		n, err := from.Read(b[:])
 		if n != 0 {
 			r.fatalf("Read() = %q after the end of what was written, want io.EOF", b[:n])
 		}

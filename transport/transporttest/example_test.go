@@ -1,11 +1,13 @@
 package transporttest_test
 
 import (
+	"net"
 	"testing"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/transport"
 	"github.com/kith-go/kith/transport/memory"
+	"github.com/kith-go/kith/transport/netconn"
 	"github.com/kith-go/kith/transport/transporttest"
 )
 
@@ -28,4 +30,27 @@ func ExampleRun() {
 		})
 	}
 	_ = testTransport
+}
+
+// Who has only a pipe makes the two ends of one.
+func ExampleRunPipe() {
+	testPipe := func(t *testing.T) {
+		transporttest.RunPipe(t, transporttest.PipeSetup{
+			Make: func(t testing.TB) (a, b netconn.Pipe) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = l.Close() }()
+				if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
+					t.Fatal(err)
+				}
+				if b, err = l.Accept(); err != nil {
+					t.Fatal(err)
+				}
+				return a, b
+			},
+		})
+	}
+	_ = testPipe
 }

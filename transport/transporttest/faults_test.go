@@ -66,6 +66,7 @@ const (
 	listenChecksID           fault = "Listen looks at the ID"
 	listensAfterClose        fault = "Listen works on a closed transport"
 	noStreamLimit            fault = "streams are not limited"
+	localUnknown             fault = "an end does not say its own identity"
 	noWindow                 fault = "Write never blocks"
 	oneConnOnly              fault = "only one connection at a time"
 	openFailsAtLimit         fault = "OpenStream fails at the limit"
@@ -160,6 +161,7 @@ var caught = map[fault][]string{
 	listenChecksID:           {"Addr/ListenIgnoresID"},
 	listensAfterClose:        {"Transport/UseAfterClose"},
 	noStreamLimit:            {"Limit/OpenStreamHonoursCtx"},
+	localUnknown:             {"Identity/BothEnds"},
 	noWindow:                 {"Flow/UnreadIsBounded", "Deadline/WriteFuture"},
 	oneConnOnly:              {"Dial/ManyAtOnce"},
 	openFailsAtLimit:         {"Limit/OpenStreamHonoursCtx", "Limit/OpenStreamWaits"},

@@ -38,6 +38,12 @@ func identityBothEnds(r *run) {
 	if !want.IsZero() && got != want {
 		r.fatalf("Info().Peer where accepted = %v, want %v", got, want)
 	}
+	r.obey(rule{"Info.Local", "Local has the ID that this side proved"})
+	for _, end := range [][2]transport.Info{{p.dialed.Info(), p.accepted.Info()}, {p.accepted.Info(), p.dialed.Info()}} {
+		if near, far := end[0], end[1]; near.Local.ID != far.Peer {
+			r.fatalf("Info().Local.ID = %v at the end with Dialed %v, want Info().Peer of the other end = %v", near.Local.ID, near.Dialed, far.Peer)
+		}
+	}
 }
 
 // same reports whether both are one transport; not all can be compared.

@@ -124,20 +124,36 @@ func (inv inventory) settle(n int, ignore []string) (text string, ok bool) {
 
 var leavesNothing = rule{"Transport.Close", "returns after the last of its goroutines"}
 
-// check fails t if something is left behind. In a bubble it need not be
-// patient: what runs there can be waited for.
-func (inv inventory) check(t tb, m mode, ignore []string) {
+// check fails t if something is left behind by a case that ran on s. In a bubble
+// it need not be patient: what runs there can be waited for.
+func (inv inventory) check(t tb, m mode, s Setup) {
 	t.Helper()
 	var text string
 	if m.bubble {
 		synctest.Wait()
-		text, _ = inv.left(ignore)
+		text, _ = inv.left(s.IgnoreGoroutines)
 	} else {
-		text, _ = inv.settle(0, ignore)
+		text, _ = inv.settle(0, s.IgnoreGoroutines)
 	}
 	if text != "" {
-		t.Errorf("%v: left behind after both transports were closed:\n%s", leavesNothing, cut(text))
+		t.Errorf("%v: left behind after both %s were closed:\n%s", s.leavesNothing(), s.ends(), cut(text))
 	}
+}
+
+// leavesNothing is the rule for when all is over.
+func (s Setup) leavesNothing() rule {
+	if s.pipes != nil {
+		return rule{"netconn.Pipe", "When both ends are closed, nothing of the pipe is left"}
+	}
+	return leavesNothing
+}
+
+// ends says what a case is run between.
+func (s Setup) ends() string {
+	if s.pipes != nil {
+		return "ends"
+	}
+	return "transports"
 }
 
 // describe returns the stacks of the goroutines that are not in the inventory,

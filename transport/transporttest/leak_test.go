@@ -18,7 +18,7 @@ func TestInventoryFindsGoroutine(t *testing.T) {
 		leakHandler(until)
 	}()
 	r := &recorder{}
-	before.check(r, mode{}, nil)
+	before.check(r, mode{}, Setup{})
 	if !strings.Contains(r.text, "leakHandler") {
 		t.Errorf("check() reports %q, want the stack of leakHandler", r.text)
 	}

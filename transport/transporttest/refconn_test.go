@@ -55,6 +55,8 @@ func newRefLink(dialer, listener *refTransport, a transport.Addr) (near, far *re
 		far.info.Binding = near.info.Binding
 	case n.is(dialedEverywhere):
 		far.info.Dialed = true
+	case n.is(localUnknown):
+		near.info.Local.ID = kith.ID{}
 	case n.is(peerUnknown):
 		far.info.Peer, far.info.Remote.ID = kith.ID{}, kith.ID{}
 	}

@@ -11,9 +11,12 @@ import (
 )
 
 // TestRulesAreWritten finds every rule that the cases name in the comments of
-// package transport, word for word, at the declaration they name.
+// package transport, or netconn, word for word, at the declaration they name.
 func TestRulesAreWritten(t *testing.T) {
 	written := comments(t, "..")
+	for name, text := range comments(t, filepath.Join("..", "netconn")) {
+		written["netconn."+name] = text
+	}
 	named := rulesNamed(t)
 	if len(named) < 30 {
 		t.Fatalf("found only %d rules in the cases", len(named))
@@ -21,7 +24,7 @@ func TestRulesAreWritten(t *testing.T) {
 	for _, u := range named {
 		text, ok := written[u.decl]
 		if !ok {
-			t.Errorf("%v: package transport has no such declaration", u)
+			t.Errorf("%v: there is no such declaration", u)
 		} else if !strings.Contains(text, u.words) {
 			t.Errorf("%v: not in its comment, which is %q", u, text)
 		}

@@ -87,6 +87,9 @@ func runCase(t tb, c testCase, s Setup, m mode) {
 func (r *run) finish(before inventory) {
 	r.cancel()
 	r.obey(rule{"Transport.Close", "Close ends all listeners and connections of the transport"})
+	if r.pipes != nil {
+		r.obey(rule{"netconn.Pipe", "Close unblocks Read and Write of its own end"})
+	}
 	closing := r.start(func() {
 		if err := closeBoth(r.Setup); err != nil {
 			r.fatalf("Close() = %v, want nil", err)
@@ -105,7 +108,7 @@ func (r *run) finish(before inventory) {
 	}
 	r.mu.Unlock()
 	if !r.await(idle, grace) {
-		r.fail("calls are still blocked after both transports were closed\n%s", before.describe())
+		r.fail("calls are still blocked after both %s were closed\n%s", r.ends(), before.describe())
 	}
 }
 
@@ -166,13 +169,19 @@ func after(d time.Duration) (<-chan time.Time, func() bool) {
 	return t.C, t.Stop
 }
 
-// A rule is words from the comment of a declaration in package transport. A
-// test of this package holds both against the source.
+// A rule is words from the comment of a declaration in package transport, or in
+// package netconn if its name says so. A test of this package holds both
+// against the source.
 type rule struct {
 	decl, words string
 }
 
-func (u rule) String() string { return fmt.Sprintf("transport.%s: %q", u.decl, u.words) }
+func (u rule) String() string {
+	if strings.HasPrefix(u.decl, "netconn.") {
+		return fmt.Sprintf("%s: %q", u.decl, u.words)
+	}
+	return fmt.Sprintf("transport.%s: %q", u.decl, u.words)
+}
 
 // obey names the rule that is at stake from here on.
 func (r *run) obey(u rule) {

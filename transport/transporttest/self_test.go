@@ -51,6 +51,7 @@ type recorder struct {
 	mu      sync.Mutex
 	text    string // guarded by mu
 	skipped bool   // guarded by mu
+	reason  string // guarded by mu; for the skip
 	done    chan struct{}
 }
 
@@ -63,9 +64,9 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.text += fmt.Sprintf(format, args...)
 }
 
-func (r *recorder) Skip(...any) {
+func (r *recorder) Skip(args ...any) {
 	r.mu.Lock()
-	r.skipped = true
+	r.skipped, r.reason = true, fmt.Sprint(args...)
 	r.mu.Unlock()
 	runtime.Goexit()
 }

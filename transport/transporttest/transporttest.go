@@ -34,6 +34,12 @@
 // not there before. So nothing else may run in the process meanwhile: Run does
 // not call t.Parallel, and a test that calls Run must not either.
 //
+// # Pipes
+//
+// [RunPipe] is for those who have no transport, but something like a net.Conn
+// to make one of with package netconn. It first tests the pipe by itself, by
+// the rules of [netconn.Pipe], and then runs all that Run does.
+//
 // # Virtual time
 //
 // With [Setup.InMemory], Run repeats the cases inside a bubble of package
@@ -118,6 +124,8 @@ type Setup struct {
 	// behind, such as those of a pool that the whole process shares: any of
 	// them in a goroutine's stack excuses it.
 	IgnoreGoroutines []string
+
+	pipes *pipeEnds // set for the cases about a pipe: Dialer and Listener are that, too
 }
 
 const (
@@ -137,16 +145,24 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 	if err := closeBoth(s); err != nil {
 		t.Fatalf("close an unused transport: %v", err)
 	}
-	runGroups(t, setup, mode{})
-	t.Run("OneByteReads", func(t *testing.T) { runGroups(t, setup, mode{oneByte: true}) })
-	if !s.InMemory {
-		return
+	runAll(t, setup)
+	if s.InMemory && !failed(t, "the cases in a synctest bubble") {
+		t.Run("Synctest", func(t *testing.T) { runGroups(t, groups, setup, mode{bubble: true}) })
 	}
+}
+
+// runAll runs all cases in real time.
+func runAll(t *testing.T, setup func(t *testing.T) Setup) {
+	runGroups(t, groups, setup, mode{})
+	t.Run("OneByteReads", func(t *testing.T) { runGroups(t, groups, setup, mode{oneByte: true}) })
+}
+
+// failed reports whether t has failed, which leaves something out.
+func failed(t *testing.T, without string) bool {
 	if t.Failed() {
-		t.Log("not run in a synctest bubble, as cases fail outside it already")
-		return
+		t.Logf("not run, as others fail already: %s", without)
 	}
-	t.Run("Synctest", func(t *testing.T) { runGroups(t, setup, mode{bubble: true}) })
+	return t.Failed()
 }
 
 func (s Setup) mustBeWhole(t *testing.T) {
@@ -156,8 +172,8 @@ func (s Setup) mustBeWhole(t *testing.T) {
 	}
 }
 
-func runGroups(t *testing.T, setup func(t *testing.T) Setup, m mode) {
-	for _, g := range groups {
+func runGroups(t *testing.T, gs []group, setup func(t *testing.T) Setup, m mode) {
+	for _, g := range gs {
 		if m.oneByte && !g.reads {
 			continue
 		}
@@ -182,7 +198,7 @@ func runOnce(t *testing.T, c testCase, setup func(t *testing.T) Setup, m mode) {
 	before := takeInventory()
 	t.Cleanup(func() {
 		if !t.Failed() && !t.Skipped() {
-			before.check(t, m, s.IgnoreGoroutines)
+			before.check(t, m, s)
 		}
 	})
 	s = setup(t)

@@ -1,0 +1,157 @@
+package session
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kith-go/kith/internal/wire"
+)
+
+// inbox is the calls that this side serves.
+type inbox struct {
+	running atomic.Int64 // calls in slots and streams
+
+	// slots are the lane calls by the low bits of their id. The reader puts
+	// calls in, whoever ends a call takes it out.
+	slots [wire.MaxLaneCalls / slotChunk]atomic.Pointer[[slotChunk]atomic.Pointer[inCall]]
+
+	ended atomic.Bool // set before the calls there are cancelled
+
+	mu        sync.Mutex
+	streams   map[uint64]*inCall  // stream calls by number; guarded by mu
+	cancelled map[uint64]struct{} // stream calls cancelled before they came; guarded by mu
+}
+
+// slotChunk is how many slots are made at once, as calls need them.
+const slotChunk = 256
+
+// slot returns the place of a lane call, nil if none was ever that high.
+func (in *inbox) slot(id uint64) *atomic.Pointer[inCall] {
+	n := id & (wire.MaxLaneCalls - 1)
+	if chunk := in.slots[n/slotChunk].Load(); chunk != nil {
+		return &chunk[n%slotChunk]
+	}
+	return nil
+}
+
+// all returns the calls being served.
+func (in *inbox) all() (calls []*inCall) {
+	for i := range in.slots {
+		chunk := in.slots[i].Load()
+		if chunk == nil {
+			continue
+		}
+		for j := range chunk {
+			if c := chunk[j].Load(); c != nil {
+				calls = append(calls, c)
+			}
+		}
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, c := range in.streams {
+		calls = append(calls, c)
+	}
+	return calls
+}
+
+// maxCancelled bounds the cancels that are kept for streams yet to come: as
+// many as streams can be open.
+const maxCancelled = 2048
+
+// used reports whether a lane call is in the slot of id. What is not, stays so
+// until claim: only the reader calls either.
+func (in *inbox) used(id uint64) bool {
+	slot := in.slot(id)
+	return slot != nil && slot.Load() != nil
+}
+
+// claim puts a lane call into its slot, which is not used. It returns how many
+// calls are served now.
+func (in *inbox) claim(c *inCall) (running int64) {
+	slot := in.slot(c.id)
+	if slot == nil {
+		in.slots[c.id&(wire.MaxLaneCalls-1)/slotChunk].Store(new([slotChunk]atomic.Pointer[inCall]))
+		slot = in.slot(c.id)
+	}
+	slot.Store(c)
+	running = in.running.Add(1)
+	if in.ended.Load() {
+		c.cancel() // cancelAll may have looked before
+	}
+	return running
+}
+
+// free ends c's use of its slot or number.
+func (in *inbox) free(c *inCall) {
+	in.running.Add(-1)
+	if !c.isStream() {
+		in.slot(c.id).Store(nil)
+		return
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.streams, c.id)
+}
+
+// claimStream registers a stream call. It returns how many calls are served
+// now, 0 for a number in use, and whether a cancel came first.
+func (in *inbox) claimStream(c *inCall) (running int64, cancelled bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.streams == nil {
+		in.streams = make(map[uint64]*inCall)
+	}
+	if _, twice := in.streams[c.id]; twice {
+		return 0, false
+	}
+	in.streams[c.id] = c
+	running = in.running.Add(1)
+	_, cancelled = in.cancelled[c.id]
+	delete(in.cancelled, c.id)
+	return running, cancelled || in.ended.Load()
+}
+
+// oldest makes room for one more early cancel and returns the lowest number
+// that is worth keeping. It is called with mu held.
+func (in *inbox) oldest(id uint64) uint64 {
+	if len(in.cancelled) < maxCancelled {
+		return 0
+	}
+	// Those of long ago belong to calls that ended before their cancel came.
+	var floor uint64
+	if id > maxCancelled/2 {
+		floor = id - maxCancelled/2
+	}
+	for n := range in.cancelled {
+		if n < floor || floor == 0 {
+			delete(in.cancelled, n)
+		}
+	}
+	return floor
+}
+
+// cancelAll cancels the ctx of all handlers as the connection has ended.
+func (in *inbox) cancelAll() {
+	in.ended.Store(true)
+	for _, c := range in.all() {
+		c.cancel()
+	}
+}
+
+// Served is a call that has not ended, at the side that serves it.
+type Served struct {
+	Method string
+	Age    time.Duration // since it came
+}
+
+// Serving returns the calls that are served for this session.
+func (s *Session) Serving() []Served {
+	now := time.Since(s.base)
+	var calls []Served
+	for _, c := range s.in.all() {
+		calls = append(calls, Served{c.method.Name(), now - c.began})
+	}
+	return calls
+}

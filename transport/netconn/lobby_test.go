@@ -1,0 +1,142 @@
+package netconn
+
+import (
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A caller is a connection that does nothing but come from somewhere and end.
+type caller struct {
+	net.Conn
+	from net.Addr
+	once sync.Once
+	gone chan struct{} // closed by Close
+}
+
+func from(ip net.IP) *caller {
+	return &caller{from: &net.TCPAddr{IP: ip, Port: 1}, gone: make(chan struct{})}
+}
+
+func (c *caller) RemoteAddr() net.Addr { return c.from }
+
+func (c *caller) Close() error {
+	c.once.Do(func() { close(c.gone) })
+	return nil
+}
+
+func newLobby(rate int) *lobby {
+	b := new(lobby)
+	b.init(defaultHandshakes, defaultPerSource, rate)
+	return b
+}
+
+// shake does what handshakeHandler does, with a handshake that takes d. It
+// reports whether the handshake began, and whether it was done.
+func shake(b *lobby, ip net.IP, d time.Duration) (begun, done bool) {
+	c := from(ip)
+	g := b.enter(c)
+	if g == nil {
+		return false, false
+	}
+	defer b.leave(g)
+	<-g.begin
+	if b.wasEvicted(g) {
+		return false, false
+	}
+	select {
+	case <-time.After(d):
+		return true, true
+	case <-c.gone:
+		return true, false
+	}
+}
+
+// However often a source comes, its handshakes begin at a bounded rate, and
+// those of another one at once.
+func TestHandshakesAreSpaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const seconds, perSecond = 3, 2000
+		b := newLobby(defaultHandshakeRate)
+		bad, good := net.IPv4(10, 0, 0, 1), net.IPv4(10, 0, 0, 2)
+		var guests sync.WaitGroup
+		var begun atomic.Int64
+		for i := range seconds * perSecond {
+			guests.Go(func() {
+				if begins, _ := shake(b, bad, time.Hour); begins {
+					begun.Add(1)
+				}
+			})
+			if i%100 == 99 {
+				start := time.Now()
+				if _, done := shake(b, good, 0); !done || time.Since(start) > 0 {
+					t.Fatalf("a quiet source's handshake in the flood: done is %t after %v, want it done at once", done, time.Since(start))
+				}
+			}
+			time.Sleep(time.Second / perSecond)
+		}
+		b.close()
+		guests.Wait()
+		const want = handshakeBurst + seconds*defaultHandshakeRate
+		if n := begun.Load(); n < want-10 || n > want+1 {
+			t.Errorf("%d handshakes of one source began in %d s, want about %d", n, seconds, want)
+		}
+		if len(b.sources) != 0 || b.guests != 0 || b.oldest.len != 0 {
+			t.Errorf("in the end %d sources and %d guests are left, want none", len(b.sources), b.guests)
+		}
+	})
+}
+
+// Two thousand honest clients behind one address, whose server has just come
+// back, are all in within a minute.
+func TestHandshakeStormOfOneSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 2000
+		b := newLobby(defaultHandshakeRate)
+		var loops sync.WaitGroup
+		took := make([]time.Duration, clients)
+		for i := range took {
+			rng := rand.New(rand.NewPCG(1, uint64(i)))
+			loops.Go(func() {
+				start := time.Now()
+				for backoff := 200 * time.Millisecond; ; backoff = min(2*backoff, 30*time.Second) {
+					time.Sleep(time.Duration(rng.Int64N(int64(backoff))))
+					if _, done := shake(b, net.IPv4(10, 0, 0, 1), 50*time.Millisecond); done {
+						took[i] = time.Since(start)
+						return
+					}
+				}
+			})
+		}
+		loops.Wait()
+		b.close()
+		last := slices.Max(took)
+		slices.Sort(took)
+		t.Logf("half of %d clients are back after %v, all after %v", clients, took[clients/2], last)
+		if last > time.Minute {
+			t.Errorf("the last of %d clients is back after %v, want a minute at the most", clients, last)
+		}
+	})
+}
+
+// Without a rate, and for sources that cannot be told apart, nobody waits.
+func TestHandshakesWithoutRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newLobby(-1)
+		defer b.close()
+		for range defaultPerSource {
+			if _, done := shake(b, net.IPv4(10, 0, 0, 1), 0); !done {
+				t.Fatal("a handshake was not done")
+			}
+		}
+		c := from(nil)
+		c.from = &net.UnixAddr{Name: "here"}
+		g := newLobby(1).enter(c)
+		<-g.begin
+	})
+}
