@@ -18,6 +18,7 @@ var archName = regexp.MustCompile("`([a-z]+)\\.((?:[A-Za-z]+\\.)?[A-Za-z]+)`")
 // archDirs are the packages that docs/architecture.md speaks of.
 var archDirs = map[string]string{
 	"kith": ".", "client": "client", "server": "server", "session": "internal/session", "mux": "internal/mux",
+	"peer": "peer",
 }
 
 func TestArchitectureNamesExist(t *testing.T) {

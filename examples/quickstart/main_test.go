@@ -29,6 +29,17 @@ func TestTour(t *testing.T) {
 	}
 }
 
+// Three peers find each other and share a file where there is no multicast, too.
+func TestPeersByList(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, make([]byte, 3<<20+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := peers(t.Context(), path, false); err != nil {
+		t.Errorf("peers = %v", err)
+	}
+}
+
 func TestMainOverAllTransports(t *testing.T) {
 	args := os.Args
 	defer func() { os.Args = args }()

@@ -1,0 +1,19 @@
+package peer
+
+// The mistakes that Plant can make.
+const (
+	KillsLosers      = killsLosers
+	HighestWins      = highestWins
+	AcceptorDrains   = acceptorDrains
+	KeepsUnlisted    = keepsUnlisted
+	KeepsInstances   = keepsInstances
+	AbandonsAttempts = abandonsAttempts
+	TrustsWinner     = trustsWinner
+	StaysOnDrained   = staysOnDrained
+)
+
+// Set has the package make mistakes until the function that it returns is called.
+func (m mistakes) Set() (unset func()) {
+	planted = m
+	return func() { planted = 0 }
+}
