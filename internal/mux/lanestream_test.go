@@ -55,6 +55,10 @@ func TestLaneAsStream(t *testing.T) {
 		if err := a.WriteLane(append(make([]byte, mux.Headroom), "hi"...)); err != nil {
 			t.Fatalf("WriteLane(hi) = %v", err)
 		}
+		lane, err := b.AcceptStream(t.Context()) // before so much comes that nobody takes
+		if err != nil {
+			t.Fatalf("AcceptStream() = %v", err)
+		}
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		wg.Go(func() {
@@ -62,10 +66,6 @@ func TestLaneAsStream(t *testing.T) {
 				t.Errorf("WriteLane(%d bytes) = %v", much, err)
 			}
 		})
-		lane, err := b.AcceptStream(t.Context())
-		if err != nil {
-			t.Fatalf("AcceptStream() = %v", err)
-		}
 		want := laneBytes(much)[mux.Headroom:]
 		got := make([]byte, 2+much)
 		if _, err := io.ReadFull(lane, got); err != nil || string(got[:2]) != "hi" || !bytes.Equal(got[2:], want) {
