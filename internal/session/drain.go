@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/wire"
@@ -64,6 +65,17 @@ func (s *Session) Draining() bool {
 	return s.out.draining || s.out.dead != nil || s.out.refusal != nil
 }
 
+// AfterDrain runs f on a goroutine of its own when the other side says that it takes
+// no further call; it may be called once. f need not run where the session ends first.
+func (s *Session) AfterDrain(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.onDrain = f
+	if s.out.draining {
+		time.AfterFunc(0, f)
+	}
+}
+
 // onDrain carries out the frames of draining.
 func (s *Session) onDrain(t wire.FrameType, body []byte) error {
 	switch t {
@@ -71,6 +83,9 @@ func (s *Session) onDrain(t wire.FrameType, body []byte) error {
 		s.mu.Lock()
 		if !s.out.draining {
 			s.out.draining = true
+			if f := s.out.onDrain; f != nil {
+				time.AfterFunc(0, f)
+			}
 			// Behind all lane calls: none is appended from here on.
 			s.appendNumberLocked(wire.FrameDrainAck, s.out.streamNo)
 			s.maybeDoneLocked()

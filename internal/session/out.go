@@ -32,6 +32,7 @@ type outbox struct {
 	unopened uint64 // those of them that got no stream
 	opening  int    // those that wait for one
 	draining bool   // the other side takes no further call
+	onDrain  func() // runs when draining comes; nil for nothing
 	doneSent bool
 	idle     chan struct{} // closed when no call is open; nil while nobody waits
 }
