@@ -68,6 +68,17 @@ func (j judge) Judge(s *session.Session, r session.Remote) (session.Pairing, err
 // heldLocked begins to watch a link that is held from now on.
 func (n *Node) heldLocked(p *pair, k *link) {
 	k.s.AfterEnd(func() { n.onEnd(p, k) })
+	k.s.AfterDrain(func() { n.onDrain(p) })
+}
+
+// onDrain takes note that the peer drains a link: it leaves, or has a better one. It runs on
+// a goroutine of the session's.
+func (n *Node) onDrain(p *pair) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.state != closed && !p.gone {
+		n.settleLocked(p)
+	}
 }
 
 // closeDeadLocked closes links that the peer has dropped.
@@ -120,6 +131,7 @@ func (n *Node) onEnd(p *pair, k *link) {
 		n.totals.Drained++
 	} else {
 		n.totals.Lost++
+		n.cfg.Logger.Debug("connection lost", slog.String("peer", p.id.Short()), slog.String("err", cutText(err.Error())))
 	}
 	if len(p.held) == 0 {
 		p.err = err

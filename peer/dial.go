@@ -224,8 +224,9 @@ func (n *Node) attempt(ctx context.Context, p *pair, a transport.Addr, eager boo
 		return err
 	}
 	n.mu.Lock()
+	eager = eager && p.neighbour // it may have had to make room
 	pairing, ok := p.begin(eager)
-	if ok && (p.winner != nil || ctx.Err() != nil || n.state > joined) {
+	if ok && (p.winner != nil || ctx.Err() != nil || n.state > joined || !p.neighbour && p.waiting == 0) {
 		p.failed(pairing.Attempt)
 		ok = false
 	}

@@ -3,7 +3,7 @@ package peer
 // The mistakes that Plant can make.
 const (
 	KillsLosers      = killsLosers
-	HighestWins      = highestWins
+	LargerWins       = largerWins
 	AcceptorDrains   = acceptorDrains
 	KeepsUnlisted    = keepsUnlisted
 	KeepsInstances   = keepsInstances

@@ -170,7 +170,7 @@ func (l *links) losers() (drain []*link) {
 // before reports whether a is kept rather than b.
 func (l *links) before(a, b *link) bool {
 	if a.dialed != b.dialed {
-		return a.dialed == l.smaller
+		return a.dialed == (l.smaller && !planted.has(largerWins))
 	}
-	return (a.attempt < b.attempt) != (planted.has(highestWins) && l.smaller)
+	return a.attempt < b.attempt
 }

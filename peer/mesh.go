@@ -7,6 +7,9 @@ import (
 // meshLocked makes a peer a neighbour if there is room, and decides when it is
 // dialled first.
 func (n *Node) meshLocked(p *pair) {
+	if p.winner != nil && !p.winner.eager {
+		return // connected on use: the other side counts on that it is closed when it is idle
+	}
 	if p.neighbour || len(p.found) == 0 && !p.knownLocked() || time.Now().Before(p.meshHold) || !n.takeMeshLocked(p) {
 		return
 	}
@@ -35,11 +38,11 @@ func (n *Node) takeMeshLocked(p *pair) bool {
 	return true
 }
 
-// makeMeshRoomLocked gives up a neighbour that cannot be reached, for one that has shown that it is there. Else
+// makeMeshRoomLocked gives up a neighbour that is not connected, for one that has shown that it is there. Else
 // anybody could fill the mesh with records of nodes that do not exist.
 func (n *Node) makeMeshRoomLocked() bool {
 	for _, p := range n.pairs {
-		if p.neighbour && p.winner == nil && p.strikes > 0 {
+		if p.neighbour && len(p.held)+len(p.attempts) == 0 {
 			p.neighbour = false
 			n.mesh--
 			p.meshHold = time.Now().Add(meshPause)

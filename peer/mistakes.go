@@ -9,7 +9,7 @@ var planted mistakes
 
 const (
 	killsLosers      mistakes = 1 << iota // instead of draining them
-	highestWins                           // among one dialler's connections, at one of the two ends
+	largerWins                            // of two diallers, at the end with the smaller ID
 	acceptorDrains                        // so that both ends may
 	keepsUnlisted                         // connections that the peer has dropped
 	keepsInstances                        // connections of an instance that is no more

@@ -211,8 +211,8 @@ func TestMesh(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		for i, n := range nodes {
-			if st := n.Stats(); st.Known != 9 || st.Conns > 3 || st.Mesh > 3 || st.Conns == 0 {
-				t.Errorf("node %d: Stats() = %+v, want 9 known, 1 to 3 connections", i, st)
+			if st := n.Stats(); st.Known != 9 || st.Conns > 3 || st.Mesh > 3 {
+				t.Errorf("node %d: Stats() = %+v, want 9 known, at most 3 connections", i, st)
 			}
 		}
 		for i, n := range nodes[1:] {

@@ -119,6 +119,9 @@ func (n *Node) settleLocked(p *pair) {
 			if p.err == nil {
 				p.err = p.endingLocked()
 			}
+			if len(p.held) > 0 { // it drains, and may be about to say that it leaves
+				p.hold = later(p.hold, time.Now().Add(politeMin))
+			}
 			n.offersChangedLocked()
 		}
 	case p.described == p.winner.instance:

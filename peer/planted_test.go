@@ -47,7 +47,7 @@ func TestSimulationFinds(t *testing.T) {
 		by    func(*testing.T, uint64) []string
 	}{
 		"loser killed":                   {peer.KillsLosers, racing},
-		"highest attempt wins":           {peer.HighestWins | peer.StaysOnDrained, racing},
+		"larger ID wins at one end":      {peer.LargerWins, racing},
 		"acceptor drains":                {peer.AcceptorDrains | peer.TrustsWinner, one(lostWelcome)},
 		"losing attempt given up":        {peer.AbandonsAttempts, racing},
 		"unlisted kept":                  {peer.KeepsUnlisted, one(oneSideNotices)},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -101,6 +102,7 @@ type sim struct {
 	lan   *peertest.LAN
 	nodes []atomic.Pointer[peertest.Node]
 	stop  atomic.Bool // callers end
+	over  atomic.Bool // the nodes are about to be closed
 	tally
 
 	mu       sync.Mutex
@@ -170,6 +172,7 @@ func (s *sim) run() {
 	callers.Wait()
 	time.Sleep(time.Minute) // the longest pause between attempts, and silence
 	s.check()
+	s.over.Store(true)
 }
 
 // link draws a link.
@@ -200,7 +203,11 @@ func (s *sim) join(i int) {
 		}
 	})
 	name := string(rune('a' + i))
-	node := s.lan.Join(name, peer.Config{Handlers: &h, Admit: admit.Anyone()})
+	cfg := peer.Config{Handlers: &h, Admit: admit.Anyone()}
+	if !s.sc.faults && !s.sc.leaves {
+		cfg.Logger = slog.New(losses{slog.DiscardHandler, s, name})
+	}
+	node := s.lan.Join(name, cfg)
 	for j := range s.nodes {
 		if o := s.nodes[j].Load(); o != nil {
 			for _, scheme := range s.sc.schemes {
@@ -216,6 +223,24 @@ func (s *sim) join(i int) {
 		}
 	}
 	s.nodes[i].Store(node)
+}
+
+// losses finds connections that are lost, where nothing happens to them.
+type losses struct {
+	slog.Handler
+	s  *sim
+	on string
+}
+
+func (l losses) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l losses) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "connection lost" && !l.s.over.Load() {
+		text := ""
+		r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+		l.s.found("%s: connection lost:%s", l.on, text)
+	}
+	return nil
 }
 
 // execute notes that a call's handler runs, which may take a while.
