@@ -94,7 +94,9 @@ func (s *stream) finish(code kith.Code, keepWhole bool) {
 	abort := s.out.stopWrite(here, keepWhole)
 	stop := s.in.stopRead(here)
 	peer := &s.duplex.ends[s.conn.side^1]
-	if abort || stop {
+	// A connection that has ended has said so, or is about to: what becomes of
+	// its streams must not get to the other end before that.
+	if (abort || stop) && s.conn.ended.Load() == nil {
 		s.conn.tell(func() { peer.aborted(there, abort, stop) })
 	}
 	s.conn.circ.finished(s.duplex)

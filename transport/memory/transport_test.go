@@ -427,3 +427,35 @@ func cancelFirstOfTwo(t *testing.T, take func(context.Context) (transport.Stream
 		use(other)
 	}
 }
+
+// How a connection ended is what its streams tell at the other end, also where
+// this end's user lets go of a stream at the same moment.
+func TestCloseIsSeenFirst(t *testing.T) {
+	for range 2000 {
+		a, b := connect(t, memory.Config{})
+		s, err := a.OpenStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		peer, err := b.AcceptStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan struct{})
+		go func() {
+			_, _ = s.Read(make([]byte, 1)) // until the connection ends
+			_ = s.Close()
+			close(closed)
+		}()
+		go func() { _ = a.CloseWithError(kith.OK, "over") }()
+		_, err = io.ReadAll(peer)
+		var ce *transport.ConnError
+		if !errors.As(err, &ce) || !ce.Remote || ce.Code != kith.OK {
+			t.Fatalf("Read() = %v, want the other side's close", err)
+		}
+		<-closed
+	}
+}
