@@ -27,11 +27,11 @@ type promise struct {
 var promises = []promise{
 	{"join to first call", 500 * time.Millisecond, joinToCall},
 	{"leave seen by all", time.Second, leaveSeen},
-	{"crash, idle: down", 17 * time.Second, crashIdle},
+	{"crash, idle: down", 16 * time.Second, crashIdle},
 	{"crash, call failed: down", 2 * time.Second, crashCalled},
 	{"killed process: down", time.Second, killed},
 	{"restart with the same key: up", time.Second, restarted},
-	{"restart before the crash was noticed: up", time.Second, quicklyRestarted},
+	{"restart before the crash was noticed: up", 2 * time.Second, quicklyRestarted},
 	{"changed address: calls work both ways", 3 * time.Second, moved},
 	{"partition healed: up at both ends", 31 * time.Second, healed},
 	{"awake: up at both ends", 31 * time.Second, awake},
