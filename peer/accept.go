@@ -33,10 +33,10 @@ func (j judge) Instance() [8]byte { return j.n.scfg.Instance }
 func (j judge) Judge(s *session.Session, r session.Remote) (session.Pairing, error) {
 	n, id := j.n, s.Info().Peer
 	switch {
-	case id == n.id && r.Instance != n.scfg.Instance:
-		n.warn.say("another node has this node's key: one of them must get its own", slog.String("addr", s.Info().Remote.String()))
-		return session.Pairing{}, errSelf
 	case id == n.id:
+		if r.Instance != n.scfg.Instance {
+			n.warn.say("another node has this node's key: one of them must get its own", slog.String("addr", s.Info().Remote.String()))
+		}
 		return session.Pairing{}, errSelf
 	case r.Attempt == 0 || id.IsZero():
 		return session.Pairing{}, nil

@@ -279,7 +279,7 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// enter counts a goroutine that Close is to wait for, and reports false if it
+// enterLocked counts a goroutine that Close is to wait for, and reports false if it
 // does not any more.
 func (n *Node) enterLocked() bool {
 	if n.state == closed {
