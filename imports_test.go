@@ -14,6 +14,7 @@ import (
 var layers = map[string][]string{
 	".": {},
 
+	"internal/backoff":  {},
 	"internal/budget":   {},
 	"internal/flood":    {},
 	"internal/identity": {},
@@ -29,7 +30,7 @@ var layers = map[string][]string{
 	"transport/tcp":           {"transport", "transport/netconn"},
 	"transport/transporttest": {"transport", "transport/netconn"},
 
-	"client": {"transport", "transport/admit", "internal/session"},
+	"client": {"transport", "transport/admit", "internal/backoff", "internal/session"},
 	"server": {"transport", "transport/admit", "internal/session"},
 
 	"discovery":               {},
@@ -39,7 +40,7 @@ var layers = map[string][]string{
 
 	"peer/peertest": {"discovery", "peer", "transport", "transport/memory"},
 	"peer": {
-		"client", "server", "internal/session",
+		"client", "server", "internal/backoff", "internal/session",
 		"discovery", "discovery/mdns",
 		"transport", "transport/admit", "transport/quic", "transport/tcp",
 	},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/backoff"
 	"github.com/kith-go/kith/internal/session"
 	"github.com/kith-go/kith/transport"
 )
@@ -44,6 +45,10 @@ const (
 	// maxLeft bounds the handlers that the error of a drain names.
 	maxLeft = 16
 )
+
+// healthy is how long a connection has to last for the pauses to be short
+// again: one that is accepted and closed soon after is a failure like others.
+const healthy = 10 * time.Second
 
 func (cn *conn) unsettled() bool {
 	select {
@@ -206,7 +211,7 @@ func (c *Client) holdLocked(cn *conn, why error) {
 		c.first = (cn.index + 1) % len(c.addrs) // that one turns newcomers away
 	}
 	base := c.cfg.BackoffBase
-	pause := jitter(base)
+	pause := backoff.Jitter(base)
 	lived := time.Since(cn.since)
 	switch {
 	case lived >= healthy:
@@ -217,7 +222,7 @@ func (c *Client) holdLocked(cn *conn, why error) {
 		c.strikes++
 		c.soft, c.lost = false, true
 		c.last = &DialError{Attempts: []Attempt{{Addr: cn.addr, At: cn.since, Took: lived, Err: why}}}
-		pause = backoff(base, c.cfg.BackoffMax, c.strikes)
+		pause = backoff.Pause(base, c.cfg.BackoffMax, c.strikes)
 	default:
 		c.soft = false
 	}

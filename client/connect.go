@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/kith-go/kith/internal/backoff"
 )
 
 // dialler is how far a client has got in connecting. It is guarded by
@@ -204,7 +206,7 @@ func (c *Client) round(ctx context.Context) bool {
 	c.fails++
 	c.last, c.lost = &DialError{Attempts: c.trying}, false
 	c.trying = nil
-	pause := backoff(c.cfg.BackoffBase, c.cfg.BackoffMax, c.strikes)
+	pause := backoff.Pause(c.cfg.BackoffBase, c.cfg.BackoffMax, c.strikes)
 	c.hold, c.soft = time.Now().Add(pause), false
 	err := c.last
 	c.wakeLocked()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/backoff"
 	"github.com/kith-go/kith/internal/session"
 	"github.com/kith-go/kith/transport"
 )
@@ -119,7 +120,7 @@ func (c *Client) mayRetry(ctx context.Context, f fate, cn *conn, err error, n in
 	}
 	c.retries.Add(1)
 	if f == refused {
-		t := time.NewTimer(jitter(refusedPause << (n - 1)))
+		t := time.NewTimer(backoff.Jitter(refusedPause << (n - 1)))
 		defer t.Stop()
 		select {
 		case <-t.C:

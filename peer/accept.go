@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/backoff"
 	"github.com/kith-go/kith/internal/session"
 	"github.com/kith-go/kith/transport"
 	"github.com/kith-go/kith/transport/admit"
@@ -139,7 +140,7 @@ func (n *Node) onEnd(p *pair, k *link) {
 		case clean && ce.Remote: // it left
 			p.hope = time.Time{}
 		case !clean:
-			p.hold = time.Now().Add(jitter(n.cfg.BackoffBase))
+			p.hold = time.Now().Add(backoff.Jitter(n.cfg.BackoffBase))
 			if len(p.found) == 0 && !p.lost {
 				p.hope = time.Now().Add(hopeful)
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/client"
+	"github.com/kith-go/kith/internal/backoff"
 	"github.com/kith-go/kith/internal/session"
 	"github.com/kith-go/kith/transport"
 )
@@ -154,7 +154,7 @@ func (n *Node) roundFailed(p *pair, failed []client.Attempt) {
 	if len(failed) > 0 {
 		p.err = &client.DialError{Attempts: failed}
 	}
-	p.hold = time.Now().Add(backoff(n.cfg.BackoffBase, n.cfg.BackoffMax, p.strikes))
+	p.hold = time.Now().Add(backoff.Pause(n.cfg.BackoffBase, n.cfg.BackoffMax, p.strikes))
 	refused := kith.CodeOf(p.err) == kith.ResourceExhausted
 	if p.neighbour && p.waiting == 0 && (refused || p.strikes >= meshStrikes && n.meshFullLocked() && n.meshWantedLocked()) {
 		n.leaveMeshLocked(p)
@@ -302,27 +302,6 @@ func rank(scheme string) int {
 		return 0
 	}
 	return 1
-}
-
-// backoff returns the pause after n failures in a row, n > 0, with full jitter.
-func backoff(base, limit time.Duration, n int) time.Duration {
-	d := base
-	for range n - 1 {
-		if d >= limit/2 {
-			d = limit
-			break
-		}
-		d *= 2
-	}
-	return jitter(min(d, limit))
-}
-
-// jitter returns a random duration in (0, d].
-func jitter(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return 1 + rand.N(d)
 }
 
 // maxText is the length at which text that may come from outside is cut.

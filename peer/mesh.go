@@ -2,6 +2,8 @@ package peer
 
 import (
 	"time"
+
+	"github.com/kith-go/kith/internal/backoff"
 )
 
 // meshLocked makes a peer a neighbour if there is room, and decides when it is
@@ -15,7 +17,7 @@ func (n *Node) meshLocked(p *pair) {
 	}
 	if !p.smaller && p.strikes == 0 && len(n.listeners) > 0 {
 		// The other side dials at once. Both doing so would do no harm, but cost each a connection.
-		p.hold = later(p.hold, time.Now().Add(politeMin+jitter(politeMax-politeMin)))
+		p.hold = later(p.hold, time.Now().Add(politeMin+backoff.Jitter(politeMax-politeMin)))
 	}
 }
 

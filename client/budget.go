@@ -1,36 +1,9 @@
 package client
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 )
-
-// healthy is how long a connection has to last for the pauses to be short
-// again: one that is accepted and closed soon after is a failure like others.
-const healthy = 10 * time.Second
-
-// backoff returns the pause after n failures in a row, n > 0: full jitter
-// spreads clients that failed together best.
-func backoff(base, limit time.Duration, n int) time.Duration {
-	d := base
-	for range n - 1 {
-		if d >= limit/2 {
-			d = limit
-			break
-		}
-		d *= 2
-	}
-	return jitter(min(d, limit))
-}
-
-// jitter returns a random duration in (0, d].
-func jitter(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return 1 + rand.N(d)
-}
 
 const (
 	// retryShare and retryRate are what a client may add to the load of a server
