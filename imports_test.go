@@ -18,6 +18,7 @@ var layers = map[string][]string{
 	"internal/budget":   {},
 	"internal/flood":    {},
 	"internal/identity": {},
+	"internal/leak":     {},
 	"internal/mux":      {"transport", "internal/budget"},
 	"internal/session":  {"transport", "transport/admit", "internal/wire", "internal/mux"},
 	"internal/wire":     {},
@@ -28,13 +29,13 @@ var layers = map[string][]string{
 	"transport/netconn":       {"transport", "internal/identity", "internal/mux"},
 	"transport/quic":          {"transport", "internal/identity", "internal/budget"},
 	"transport/tcp":           {"transport", "transport/netconn"},
-	"transport/transporttest": {"transport", "transport/netconn"},
+	"transport/transporttest": {"transport", "transport/netconn", "internal/leak"},
 
 	"client": {"transport", "transport/admit", "internal/backoff", "internal/session"},
 	"server": {"transport", "transport/admit", "internal/session"},
 
 	"discovery":               {},
-	"discovery/discoverytest": {"discovery"},
+	"discovery/discoverytest": {"discovery", "internal/leak"},
 	"discovery/mdns":          {"discovery"},
 	"discovery/static":        {"discovery"},
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/kith-go/kith/discovery"
+	"github.com/kith-go/kith/internal/leak"
 )
 
 var closeCases = []testCase{
@@ -171,12 +172,12 @@ func leaveNothing(r *run) {
 	use()
 	r.obey(rule{"Discovery.Close", "returns after the last of its goroutines has ended"})
 	r.letSettle()
-	before := takeInventory()
+	before := leak.Take()
 	for range leakRepeats {
 		use()
 	}
 	r.letSettle()
-	if left, ok := before.settle(leakRepeats/2, r.IgnoreGoroutines); !ok {
-		r.fatalf("left behind by %d Advertisers and Browsers, closed:\n%s", leakRepeats, describe(left))
+	if text, ok := before.Settle(leakRepeats/2, r.IgnoreGoroutines); !ok {
+		r.fatalf("left behind by %d Advertisers and Browsers, closed:\n%s", leakRepeats, leak.Cut(text))
 	}
 }

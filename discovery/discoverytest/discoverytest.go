@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith/discovery"
+	"github.com/kith-go/kith/internal/leak"
 )
 
 // A Setup is what one case runs on: a medium, and what is special about it. New must be set.
@@ -117,10 +118,10 @@ func Run(t *testing.T, setup func(t testing.TB) Setup) {
 func runOnce(t *testing.T, c testCase, setup func(t testing.TB) Setup, bubble bool) Setup {
 	t.Helper()
 	var s Setup
-	before := takeInventory()
+	before := leak.Take()
 	t.Cleanup(func() {
 		if !t.Failed() && !t.Skipped() {
-			before.check(t, bubble, s.IgnoreGoroutines)
+			checkLeft(t, before, bubble, s.IgnoreGoroutines)
 		}
 	})
 	s = setup(t)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/discovery"
+	"github.com/kith-go/kith/internal/leak"
 )
 
 // A tb is what a case reports to: *testing.T, or a recorder in this package's own tests.
@@ -62,11 +63,11 @@ func runCase(t tb, c testCase, s Setup, bubble bool) {
 	r.ctx, r.cancel = context.WithTimeout(context.Background(), s.Timeout)
 	defer r.cancel()
 
-	before := takeInventory()
+	before := leak.Take()
 	body := r.start(func() { c.body(r) })
 	// The margin lets what takes a ctx end with an error of its own first.
 	if !r.await(body.done, r.broken, s.Timeout+s.Timeout/4) {
-		r.fail("still blocked after %v\n%s", s.Timeout, before.describe())
+		r.fail("still blocked after %v\n%s", s.Timeout, before.Describe())
 	}
 	r.finish(before)
 
@@ -87,7 +88,7 @@ func runCase(t tb, c testCase, s Setup, bubble bool) {
 func newNetwork() discovery.Tag { return discovery.Public(kith.NewKey().ID().String()).Network() }
 
 // finish ends what the body left: tasks and nodes.
-func (r *run) finish(before inventory) {
+func (r *run) finish(before leak.Inventory) {
 	r.cancel()
 	r.mu.Lock()
 	nodes := slices.Clone(r.nodes)
@@ -103,13 +104,13 @@ func (r *run) finish(before inventory) {
 		}
 	})
 	if !r.await(closing.done, nil, r.Timeout/3) {
-		r.fail("Close blocks\n%s", before.describe())
+		r.fail("Close blocks\n%s", before.Describe())
 		return
 	}
 	idle := make(chan struct{})
 	go r.idleLoop(idle) // ends with the last task; abandoned, as the tasks are, if one is stuck
 	if !r.await(idle, nil, r.Timeout/3) {
-		r.fail("calls are still blocked after all nodes were closed\n%s", before.describe())
+		r.fail("calls are still blocked after all nodes were closed\n%s", before.Describe())
 	}
 }
 

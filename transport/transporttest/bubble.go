@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kith-go/kith/internal/leak"
 )
 
 // bubbleTimeout is how long a case may take in real time inside a bubble,
@@ -24,7 +26,7 @@ type bubble struct {
 
 func runInBubble(t *testing.T, c testCase, setup func(t *testing.T) Setup) {
 	t.Helper()
-	before := takeInventory()
+	before := leak.Take()
 	b := &bubble{t: t, c: c, setup: setup, done: make(chan struct{}), rule: leavesNothing}
 	go b.bubbleHandler() // ends with the case; abandoned only when its clock stands still
 	timeout, stop := after(bubbleTimeout)
@@ -32,13 +34,13 @@ func runInBubble(t *testing.T, c testCase, setup func(t *testing.T) Setup) {
 	select {
 	case <-b.done:
 	case <-timeout:
-		t.Fatalf("the bubble's clock stands still: a goroutine waits for a mutex, or does real I/O\n%s", before.describe())
+		t.Fatalf("the bubble's clock stands still: a goroutine waits for a mutex, or does real I/O\n%s", before.Describe())
 	}
 	if b.skip {
 		t.Skip("does not apply, see above")
 	}
 	if b.crash != nil && !t.Failed() {
-		t.Fatalf("%v: %v\n%s", b.rule, b.crash, before.describe())
+		t.Fatalf("%v: %v\n%s", b.rule, b.crash, before.Describe())
 	}
 }
 

@@ -1,52 +1,28 @@
 package transporttest
 
 import (
-	"net"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/kith-go/kith/internal/leak"
 )
 
-func TestInventoryFindsGoroutine(t *testing.T) {
-	before := takeInventory()
-	if text, n := before.left(nil); n != 0 {
-		t.Fatalf("left() = %d things, want 0:\n%s", n, text)
-	}
+func TestCheckLeftFindsGoroutine(t *testing.T) {
+	before := leak.Take()
 	until, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		leakHandler(until)
 	}()
 	r := &recorder{}
-	before.check(r, mode{}, Setup{})
+	checkLeft(r, before, mode{}, Setup{})
 	if !strings.Contains(r.text, "leakHandler") {
-		t.Errorf("check() reports %q, want the stack of leakHandler", r.text)
-	}
-	if text, n := before.left([]string{"transporttest.leakHandler"}); n != 0 {
-		t.Errorf("left() = %d things with the only one excused, want 0:\n%s", n, text)
+		t.Errorf("checkLeft() reports %q, want the stack of leakHandler", r.text)
 	}
 	close(until)
 	<-done
-	if text, ok := before.settle(0, nil); !ok {
-		t.Errorf("settle() after the goroutine ended leaves %s", text)
-	}
-}
-
-func TestInventoryFindsSocket(t *testing.T) {
-	if _, err := os.Stat("/proc/self/fd"); err != nil {
-		t.Skip("this system does not show its descriptors")
-	}
-	before := takeInventory()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, n := before.left(nil); n != 1 || !strings.Contains(text, "socket:") {
-		t.Errorf("left() = %q, %d, want one socket", text, n)
-	}
-	l.Close()
-	if text, n := before.left(nil); n != 0 {
-		t.Errorf("left() after Close = %q, %d, want 0", text, n)
+	if text, ok := before.Settle(0, nil); !ok {
+		t.Errorf("Settle() after the goroutine ended leaves %s", text)
 	}
 }
 

@@ -1,6 +1,9 @@
 package transporttest
 
-import "github.com/kith-go/kith"
+import (
+	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/leak"
+)
 
 var leakCases = []testCase{
 	{"Conns", connsLeaveNothing},
@@ -14,9 +17,9 @@ var leakCases = []testCase{
 const leakRepeats = 20
 
 // expectSettled checks that fewer things than were done are left over.
-func (r *run) expectSettled(before inventory, what string) {
-	if text, ok := before.settle(leakRepeats/2, r.IgnoreGoroutines); !ok {
-		r.fatalf("left behind by %d %s:\n%s", leakRepeats, what, cut(text))
+func (r *run) expectSettled(before leak.Inventory, what string) {
+	if text, ok := before.Settle(leakRepeats/2, r.IgnoreGoroutines); !ok {
+		r.fatalf("left behind by %d %s:\n%s", leakRepeats, what, leak.Cut(text))
 	}
 }
 
@@ -31,7 +34,7 @@ func connsLeaveNothing(r *run) {
 	}
 	use()
 	r.obey(rule{"Conn.CloseWithError", "returns after the connection's last goroutine"})
-	before := takeInventory()
+	before := leak.Take()
 	for range leakRepeats {
 		use()
 	}
@@ -49,7 +52,7 @@ func streamsLeaveNothing(r *run) {
 	}
 	use()
 	r.obey(rule{"Stream", "must finish it with Close or Reset"})
-	before := takeInventory()
+	before := leak.Take()
 	for range leakRepeats {
 		use()
 	}
@@ -69,7 +72,7 @@ func failedDialsLeaveNothing(r *run) {
 	}
 	use()
 	r.obey(rule{"Transport.Dial", "else Dial fails with a [*PeerError]"})
-	before := takeInventory()
+	before := leak.Take()
 	for range leakRepeats {
 		use()
 	}

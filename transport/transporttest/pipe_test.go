@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kith-go/kith/internal/leak"
 	"github.com/kith-go/kith/transport/netconn"
 )
 
@@ -127,19 +128,19 @@ func expectPipeCaught(t *testing.T, f pipeFault, name string) {
 
 // TestPipeLeakIsCaught is about what is looked for after the case.
 func TestPipeLeakIsCaught(t *testing.T) {
-	before := takeInventory()
+	before := leak.Take()
 	stuck := make(chan struct{})
 	c, s := pipeCase(t, "CloseAgain", pipeLeaks, stuck)
 	if r := record(c, s); r.text != "" {
 		t.Errorf("CloseAgain reports %q, want nothing", r.text)
 	}
 	r := &recorder{}
-	before.check(r, mode{}, s)
+	checkLeft(r, before, mode{}, s)
 	if !strings.HasPrefix(r.text, "netconn.Pipe: ") || !strings.Contains(r.text, "leakHandler") {
 		t.Errorf("check() reports %q, want the stack of leakHandler", r.text)
 	}
 	close(stuck)
-	if text, ok := before.settle(0, nil); !ok {
+	if text, ok := before.Settle(0, nil); !ok {
 		t.Errorf("left behind: %s", text)
 	}
 }

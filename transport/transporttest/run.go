@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kith-go/kith/internal/leak"
 )
 
 // A tb is what a case reports to: *testing.T, or a recorder in this package's
@@ -72,19 +74,19 @@ func runCase(t tb, c testCase, s Setup, m mode) {
 	}
 	defer r.cancel()
 
-	before := takeInventory()
+	before := leak.Take()
 	r.obey(rule{"Transport", "makes connections"})
 	body := r.start(func() { c.body(r) })
 	// The margin lets what takes a ctx end with an error of its own first.
 	if !r.watch(body.done, s.Timeout+s.Timeout/4) {
-		r.fail("still blocked after %v\n%s", s.Timeout, before.describe())
+		r.fail("still blocked after %v\n%s", s.Timeout, before.Describe())
 	}
 	r.finish(before)
 	r.report(t)
 }
 
 // finish ends what the body left: tasks, listeners and connections.
-func (r *run) finish(before inventory) {
+func (r *run) finish(before leak.Inventory) {
 	r.cancel()
 	r.obey(rule{"Transport.Close", "Close ends all listeners and connections of the transport"})
 	if r.pipes != nil {
@@ -97,7 +99,7 @@ func (r *run) finish(before inventory) {
 	})
 	grace := r.Timeout / 3
 	if !r.await(closing.done, grace) {
-		r.fail("Close blocks\n%s", before.describe())
+		r.fail("Close blocks\n%s", before.Describe())
 		return
 	}
 	r.mu.Lock()
@@ -108,7 +110,7 @@ func (r *run) finish(before inventory) {
 	}
 	r.mu.Unlock()
 	if !r.await(idle, grace) {
-		r.fail("calls are still blocked after both %s were closed\n%s", r.ends(), before.describe())
+		r.fail("calls are still blocked after both %s were closed\n%s", r.ends(), before.Describe())
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing/synctest"
 	"time"
+
+	"github.com/kith-go/kith/internal/leak"
 )
 
 // A task is a goroutine of a run.
@@ -92,7 +94,7 @@ func (r *run) letBlock() {
 
 // tasksWait reports whether all tasks but the calling one are waiting.
 func tasksWait() bool {
-	for _, g := range stacks()[1:] {
+	for _, g := range leak.Stacks()[1:] {
 		if strings.Contains(g, "(*task).taskHandler") && !waits(g) {
 			return false
 		}

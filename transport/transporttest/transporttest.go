@@ -55,6 +55,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/leak"
 	"github.com/kith-go/kith/transport"
 )
 
@@ -195,10 +196,10 @@ func runGroups(t *testing.T, gs []group, setup func(t *testing.T) Setup, m mode)
 // after everything that setup registered with t.Cleanup.
 func runOnce(t *testing.T, c testCase, setup func(t *testing.T) Setup, m mode) {
 	var s Setup
-	before := takeInventory()
+	before := leak.Take()
 	t.Cleanup(func() {
 		if !t.Failed() && !t.Skipped() {
-			before.check(t, m, s)
+			checkLeft(t, before, m, s)
 		}
 	})
 	s = setup(t)
