@@ -25,12 +25,15 @@ type rawPeer struct {
 
 // rawPair connects a session, at its dialling or accepting end, with a peer
 // that has said hello and nothing else.
-func rawPair(t *testing.T, dialed bool, h *kith.Handlers) (*session.Session, *rawPeer) {
+func rawPair(t *testing.T, dialed bool, h *kith.Handlers, change ...func(*session.Config)) (*session.Session, *rawPeer) {
 	t.Helper()
 	tr := memory.New(memory.Config{})
 	dial, accept := conns(t, tr)
 	w := session.NewWorkers(-1)
 	cfg := session.Config{Handlers: h, Workers: w, MaxLaneCalls: 4}.Defaults()
+	for _, f := range change {
+		f(&cfg)
+	}
 	p := &rawPeer{t: t, conn: dial}
 	ch := make(chan *session.Session, 1)
 	var err error

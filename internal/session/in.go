@@ -35,11 +35,14 @@ type inCall struct {
 	trailer []byte // encoded; guarded by callCtx.mu
 }
 
-// callBuffers are the bytes of a lane call: what came, and what goes. And, while
-// it waits for a worker, the call of its session that waits behind it.
+// callBuffers are the bytes of a lane call: what came, and what goes. And its place
+// in a queue: of those that wait for a worker, or whose outcomes wait to be sent.
 type callBuffers struct {
 	req, resp []byte
-	next      *inCall // guarded by Workers.mu
+	fail      wire.Fail // the outcome, of which an answer has only the trailer
+	failed    bool
+	size      int     // how much room the outcome takes
+	next      *inCall // the neighbour in the queue, which guards it
 }
 
 var callBufferPool = sync.Pool{New: func() any { return new(callBuffers) }}
@@ -278,6 +281,7 @@ func (c *inCall) Draining() <-chan struct{} { return c.s.drain }
 func (c *inCall) putBuffers() {
 	b := c.buf
 	c.buf = nil
+	b.fail = wire.Fail{}
 	if cap(b.req)+cap(b.resp) <= 4*wire.MaxLane {
 		callBufferPool.Put(b)
 	}

@@ -85,6 +85,9 @@ func (s *Session) flushLocked() {
 // gives up mu. Where no other call is under way, nothing is gained by waiting
 // for others' frames, and the frame is written here if that needs no waiting.
 func (s *Session) sendLocked() {
+	if !s.lane.flushing {
+		s.appendOutcomesLocked()
+	}
 	if s.try == nil || s.lane.flushing || s.out.dead != nil || s.out.open > 1 || s.in.running.Load() > 0 {
 		s.flushLocked()
 		s.mu.Unlock()
@@ -97,6 +100,7 @@ func (s *Session) sendLocked() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lane.flushing = false
+	s.appendOutcomesLocked() // those that came meanwhile were left to this goroutine
 	switch {
 	case !taken && s.out.dead == nil:
 		s.lane.refused = buf
@@ -178,6 +182,7 @@ func (s *Session) takeLaneLocked() *[]byte {
 		*b = wire.EndLane(append(wire.AppendLane(*b, wire.FramePong), s.lane.pong...), start)
 		s.lane.pong = nil
 	}
+	s.appendOutcomesLocked()
 	if s.lane.size() == 0 {
 		s.lane.flushing = false
 		return nil

@@ -62,10 +62,10 @@ func (c *inCall) finish(err error) {
 	case c.stream != nil:
 		c.leave()
 		c.stream.finish(e, trailer)
+		c.putBuffers()
 	default:
-		c.finishLane(e, trailer)
+		c.finishLane(e, trailer) // c is the session's now
 	}
-	c.putBuffers()
 }
 
 // leave ends a lane call's use of what is limited, its slot and its place
@@ -79,36 +79,20 @@ func (c *inCall) leave() {
 
 // finishLane sends the outcome of a lane call.
 func (c *inCall) finishLane(e *kith.Error, trailer []byte) {
-	s := c.s
-	var f wire.Fail
-	size := laneAnswerOverhead + len(trailer) + len(c.buf.resp)
-	if e != nil {
-		f = wire.FailOf(e)
-		f.Trailer = trailer
-		size = laneAnswerOverhead + len(f.Reason) + len(f.Message) + len(f.Details) + len(trailer) + 16
+	b := c.buf
+	b.size = laneAnswerOverhead + len(trailer) + len(b.resp)
+	b.fail, b.failed = wire.Fail{}, e != nil
+	if f := &b.fail; e != nil {
+		*f = wire.FailOf(e)
+		b.size = laneAnswerOverhead + len(f.Reason) + len(f.Message) + len(f.Details) + len(trailer) + 16
 	}
-	if size > wire.MaxLane {
+	b.fail.Trailer = trailer
+	if b.size > wire.MaxLane {
 		c.finishLarge(e, trailer)
+		c.putBuffers()
 		return
 	}
-	s.mu.Lock()
-	gone := s.roomLocked(size)
-	c.leave()
-	if gone != nil {
-		s.mu.Unlock()
-		return
-	}
-	if e != nil {
-		s.appendFailLocked(c.id, &f)
-		s.mu.Unlock()
-		return
-	}
-	b := s.lane.bytes()
-	start := len(*b)
-	dst := appendUvarint(wire.AppendLane(*b, wire.FrameAnswer), c.id)
-	dst = append(wire.AppendTrailer(dst, trailer), c.buf.resp...)
-	*b = wire.EndLane(dst, start)
-	s.sendLocked()
+	c.s.sendOutcome(c)
 }
 
 // finishLarge sends an outcome that does not fit the lane for its metadata. The
@@ -119,22 +103,6 @@ func (c *inCall) finishLarge(e *kith.Error, trailer []byte) {
 	c.leave()
 	if c.stream != nil { // else the connection is gone
 		c.stream.finish(e, trailer)
-	}
-}
-
-// roomLocked waits until the lane has room for n bytes or the session ends.
-func (s *Session) roomLocked(n int) error {
-	for {
-		if s.out.dead != nil {
-			return s.out.dead
-		}
-		if s.lane.hasRoom(n) {
-			return nil
-		}
-		w := s.lane.waiting.add(n)
-		s.mu.Unlock()
-		<-w.ch
-		s.mu.Lock()
 	}
 }
 

@@ -48,10 +48,11 @@ type Session struct {
 	lane laneBuffer
 	ping pinger // guarded by mu, but for its atomics
 
-	in    inbox
-	turn  turn // guarded by Workers.mu
-	calls callPool
-	read  laneReader // the reader's own
+	in       inbox
+	turn     turn // guarded by Workers.mu
+	outcomes outcomes
+	calls    callPool
+	read     laneReader // the reader's own
 
 	drainOnce sync.Once
 	heard     atomic.Int64 // when the lane's last bytes came, since base
@@ -250,6 +251,7 @@ func (s *Session) end(why *transport.ConnError) {
 	s.out.dead = why
 	calls := s.out.takeAll()
 	s.lane.drop()
+	s.appendOutcomesLocked()
 	s.wakeAllLocked()
 	s.stopPingsLocked()
 	s.mu.Unlock()

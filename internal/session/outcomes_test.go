@@ -1,0 +1,89 @@
+package session
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/kith-go/kith/internal/mux"
+)
+
+// A heldLink holds each write that must not wait until it is let go.
+type heldLink struct {
+	tried, leave chan struct{}
+	wrote        chan []byte
+}
+
+func (l *heldLink) TryLane([]byte) bool {
+	l.tried <- struct{}{}
+	<-l.leave
+	return true
+}
+
+func (l *heldLink) WriteLane(p []byte) error {
+	l.wrote <- bytes.Clone(p[mux.Headroom:])
+	return nil
+}
+
+// An outcome that comes while somebody writes is sent after that, by whoever
+// wrote.
+func TestOutcomeDuringWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &heldLink{make(chan struct{}), make(chan struct{}), make(chan []byte, 1)}
+		s := &Session{cfg: &Config{Workers: NewWorkers(-1)}, link: l, try: l}
+		s.kick = s.flushLoop
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.sendOutcome(lateCall(s, 0, "first"))
+		}()
+		<-l.tried
+		s.sendOutcome(lateCall(s, 1, "second"))
+		l.leave <- struct{}{}
+		<-done
+		synctest.Wait()
+		select {
+		case p := <-l.wrote:
+			if !bytes.Contains(p, []byte("second")) {
+				t.Errorf("the lane got %q, want the second outcome", p)
+			}
+		default:
+			t.Error("the second outcome was not sent")
+		}
+		if n := s.in.running.Load(); n != 0 {
+			t.Errorf("%d calls are being served, want 0", n)
+		}
+	})
+}
+
+// lateCall returns a call whose handler has returned.
+func lateCall(s *Session, id uint64, resp string) *inCall {
+	c := &inCall{s: s, id: id, lane: true, buf: &callBuffers{resp: []byte(resp), size: laneAnswerOverhead + len(resp)}}
+	s.in.claim(c)
+	return c
+}
+
+// Outcomes are sent in the order in which handlers returned.
+func TestOutcomesInOrder(t *testing.T) {
+	var o outcomes
+	var got []uint64
+	for id := range uint64(10) {
+		if first := o.add(&inCall{id: id, buf: new(callBuffers)}); first != (id == 0 || id == 4 || id == 6) {
+			t.Errorf("add(call %d) = %v, want whether it is the only one to come", id, first)
+		}
+		if id == 3 || id == 5 {
+			for range id - 1 { // leaves one or two behind
+				got = append(got, o.peekLocked().id)
+				o.takeLocked()
+			}
+		}
+	}
+	for c := o.peekLocked(); c != nil; c = o.peekLocked() {
+		got = append(got, c.id)
+		o.takeLocked()
+	}
+	if want := []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}; !slices.Equal(got, want) {
+		t.Errorf("taken %v, want %v", got, want)
+	}
+}
