@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"internal/identity": {},
 	"internal/leak":     {},
 	"internal/mux":      {"transport", "internal/budget"},
+	"internal/netns":    {},
 	"internal/session":  {"transport", "transport/admit", "internal/wire", "internal/mux"},
 	"internal/wire":     {},
 

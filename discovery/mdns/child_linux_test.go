@@ -16,9 +16,12 @@ import (
 	"github.com/kith-go/kith/discovery"
 )
 
-// runChild is the main function of a process that a test started, unless it is to run the tests.
-func runChild(kind string) (code int, isNode bool) {
-	if kind != nodeProcess {
+// childEnv tells a process that a test started that it is a node.
+const childEnv = "KITH_MDNS_CHILD"
+
+// runChild is the main function of such a process.
+func runChild(child string) (code int, isNode bool) {
+	if child == "" {
 		return 0, false
 	}
 	if err := nodeMain(os.Stdin, os.Stdout); err != nil {
@@ -109,7 +112,7 @@ func startNode(t testing.TB, attr *syscall.SysProcAttr, ifaces string, env ...st
 	}
 	attr.Pdeathsig = syscall.SIGKILL
 	p := &process{t: t, cmd: exec.Command(os.Args[0]), lines: make(chan string, 1024)}
-	p.cmd.Env = append(append(os.Environ(), childEnv+"="+nodeProcess, "KITH_MDNS_IFACES="+ifaces), env...)
+	p.cmd.Env = append(append(os.Environ(), childEnv+"=node", "KITH_MDNS_IFACES="+ifaces), env...)
 	p.cmd.SysProcAttr = attr
 	if testing.Verbose() {
 		p.cmd.Stderr = os.Stderr

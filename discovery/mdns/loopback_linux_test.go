@@ -14,6 +14,7 @@ import (
 	hashimdns "github.com/hashicorp/mdns"
 	"github.com/kith-go/kith/discovery"
 	"github.com/kith-go/kith/discovery/discoverytest"
+	"github.com/kith-go/kith/internal/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -165,7 +166,7 @@ func TestNoInterfaceAtFirst(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	if err := setFlags("lo", false); err != nil {
+	if err := netns.SetUp("lo", false); err != nil {
 		t.Fatal(err)
 	}
 	a, b, id := newSockets(t, Config{}, "lo"), newSockets(t, Config{}, "lo"), newIdentity()

@@ -6,23 +6,15 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/kith-go/kith/internal/netns"
 	"golang.org/x/sys/unix"
 )
 
-// childEnv tells a process that a test started what it is: the test again, inside of a private network namespace,
-// or a node.
-const childEnv = "KITH_MDNS_CHILD"
-
-const insideNamespace, nodeProcess = "namespace", "node"
-
-// inNamespace reports whether t runs in a network namespace of its own, with lo up. If not, it runs the same test
-// in a process that does, and reports what became of it; the caller then returns. It needs no privileges, but user
-// namespaces, and skips t where they are refused.
+// inNamespace is netns.Inside with the interface lo set up for multicast. The test runs beside others.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
 	return inNamespaceWith(t, 0)
@@ -31,42 +23,16 @@ func inNamespace(t *testing.T) bool {
 // inNamespaceWith does it with more namespaces, by the flags of clone.
 func inNamespaceWith(t *testing.T, flags uintptr) bool {
 	t.Helper()
-	if os.Getenv(childEnv) == insideNamespace {
-		if err := setUpLoopback(); err != nil {
-			t.Fatalf("set up lo: %v", err)
-		}
-		return true
+	if os.Getenv(netns.Env) == "" {
+		t.Parallel() // here, it only waits
 	}
-	t.Parallel() // here, it only waits
-	args := []string{"-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=90s", "-test.count=1"}
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), childEnv+"="+insideNamespace, "GOCOVERDIR="+t.TempDir())
-	cmd.SysProcAttr = privateNetwork()
-	cmd.SysProcAttr.Cloneflags |= flags
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case err != nil && !errors.As(err, &exit):
-		t.Skipf("no private network namespace can be made here: %v", err)
-	case err != nil:
-		t.Errorf("in a private network namespace: %v\n%s", err, out)
-	case strings.Contains(string(out), "--- SKIP: "+t.Name()+" "):
-		t.Skipf("in a private network namespace: skipped\n%s", out)
-	default:
-		t.Logf("in a private network namespace:\n%s", out)
+	if !netns.InsideWith(t, flags) {
+		return false
 	}
-	return false
-}
-
-// privateNetwork makes a process root of a network of its own.
-func privateNetwork() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{
-		Cloneflags:                 syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		GidMappingsEnableSetgroups: false,
-		Pdeathsig:                  syscall.SIGKILL,
+	if err := setUpLoopback(); err != nil {
+		t.Fatalf("set up lo: %v", err)
 	}
+	return true
 }
 
 // Addresses of lo.
@@ -78,35 +44,13 @@ var (
 // setUpLoopback brings lo up with multicast and what the query of hashicorp/mdns needs: a route, and an address that
 // is more than the host's own.
 func setUpLoopback() error {
-	if err := setFlags("lo", true); err != nil {
+	if err := netns.SetUp("lo", true); err != nil {
 		return err
 	}
 	if err := errors.Join(addAddress("lo:1", nodeAddr), addAddress("lo:2", strangerAddr)); err != nil {
 		return err
 	}
 	return addMulticastRoute("lo")
-}
-
-// setFlags brings an interface up, with multicast, or down.
-func setFlags(name string, up bool) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	ifr, err := unix.NewIfreq(name)
-	if err != nil {
-		return err
-	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, ifr); err != nil {
-		return err
-	}
-	flags := ifr.Uint16() &^ unix.IFF_UP
-	if up {
-		flags |= unix.IFF_UP | unix.IFF_MULTICAST
-	}
-	ifr.SetUint16(flags)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
 // addAddress adds an address with the prefix length that its class has.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kith-go/kith/internal/netns"
 )
 
 // patience is the bound that tells a hang from an end.
@@ -167,7 +169,7 @@ func (c *terminal) ends() {
 // configured but names.
 func TestTwoTerminals(t *testing.T) {
 	t.Parallel()
-	if !inNamespace(t) {
+	if !netns.Inside(t) {
 		return
 	}
 	dir := t.TempDir()

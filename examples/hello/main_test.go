@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/kith-go/kith/internal/netns"
 )
 
 // asMain is the environment variable that makes the test binary the program.
@@ -58,9 +60,10 @@ func line(t *testing.T, who string, out *bufio.Reader, want string) {
 // The README's program, run twice: the two find each other by mDNS in a network of their own, greet
 // each other, and leave.
 func TestTwoNodes(t *testing.T) {
-	if !inNamespace(t) {
+	if !netns.Inside(t) {
 		return
 	}
+	upLAN(t)
 	dir := t.TempDir()
 	none, out := hello(t, dir, "\x1b[2J") // refused, but it makes the key
 	if text, err := io.ReadAll(out); err != nil || len(text) > 0 {

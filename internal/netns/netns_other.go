@@ -1,11 +1,11 @@
 //go:build !linux
 
-package main
+package netns
 
 import "testing"
 
-// inNamespace skips t: only Linux has what it needs.
-func inNamespace(t *testing.T) bool {
+// Inside skips t: only Linux has what it needs.
+func Inside(t *testing.T) bool {
 	t.Helper()
 	t.Skip("private network namespaces are for Linux only")
 	return false
