@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
-	"time"
+
+	"github.com/kith-go/kith/internal/ration"
 )
 
 var discard = slog.New(slog.DiscardHandler)
@@ -147,18 +147,17 @@ func changed(a, b Info) bool {
 
 // limitedWarn logs warnings that strangers can cause, ten a second at most.
 type limitedWarn struct {
-	log *slog.Logger
-
-	mu sync.Mutex
-	b  bucket // guarded by mu
+	log   *slog.Logger
+	lines ration.Lines
 }
 
 func (l *limitedWarn) say(text string, attrs ...any) {
-	l.mu.Lock()
-	l.b.rate, l.b.burst = 10, 10
-	ok := l.b.take(time.Now())
-	l.mu.Unlock()
-	if ok {
-		l.log.Warn(strings.ToValidUTF8(text, ""), attrs...)
+	leftOut, ok := l.lines.Take(10)
+	if !ok {
+		return
 	}
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
+	}
+	l.log.Warn(strings.ToValidUTF8(text, ""), attrs...)
 }

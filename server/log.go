@@ -5,10 +5,9 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 	"unicode"
 
+	"github.com/kith-go/kith/internal/ration"
 	"github.com/kith-go/kith/transport"
 )
 
@@ -22,14 +21,7 @@ const (
 type limitedLog struct {
 	to *slog.Logger
 
-	mu     sync.Mutex
-	left   float64   // lines that may be written now, at most logRate; guarded by mu
-	last   time.Time // when left was right; guarded by mu
-	passed int       // lines left out since the last one written; guarded by mu
-}
-
-func newLimitedLog(to *slog.Logger) *limitedLog {
-	return &limitedLog{to: to, left: logRate, last: time.Now()}
+	lines ration.Lines
 }
 
 // conn writes a line about a connection.
@@ -43,28 +35,14 @@ func (l *limitedLog) write(level slog.Level, what string, attrs ...slog.Attr) {
 	if !l.to.Enabled(ctx, level) {
 		return
 	}
-	ok, passed := l.take(time.Now())
+	leftOut, ok := l.lines.Take(logRate)
 	if !ok {
 		return
 	}
-	if passed > 0 {
-		attrs = append(attrs, slog.Int("left_out", passed))
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}
 	l.to.LogAttrs(ctx, level, what, attrs...)
-}
-
-func (l *limitedLog) take(now time.Time) (ok bool, passed int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.left = min(logRate, l.left+now.Sub(l.last).Seconds()*logRate)
-	l.last = now
-	if l.left < 1 {
-		l.passed++
-		return false, 0
-	}
-	l.left--
-	passed, l.passed = l.passed, 0
-	return true, passed
 }
 
 // clean makes text from outside fit for a line of a log.

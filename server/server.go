@@ -77,7 +77,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:      cfg,
 		workers:  session.NewWorkers(cfg.MaxCalls),
-		log:      newLimitedLog(cfg.Logger),
+		log:      &limitedLog{to: cfg.Logger},
 		stop:     make(chan struct{}),
 		refusing: make(chan struct{}, maxRefusing),
 		conns:    make(map[*conn]struct{}),

@@ -3,29 +3,26 @@ package mdns
 import (
 	"context"
 	"log/slog"
-	"sync"
-	"time"
+
+	"github.com/kith-go/kith/internal/ration"
 )
 
-// A logLimit passes on ten lines a second, and drops the rest: a neighbour must not fill the log.
+// linesPerSecond is how many a neighbour can cause.
+const linesPerSecond = 5
+
+// A logLimit passes on linesPerSecond, and drops the rest: a neighbour must not fill the log.
 type logLimit struct {
 	slog.Handler
-	shared *logBucket
-}
-
-type logBucket struct {
-	mu      sync.Mutex
-	limit   bucket // guarded by mu
-	dropped int    // guarded by mu; since the last line
+	shared *ration.Lines
 }
 
 func limitLog(l *slog.Logger) *slog.Logger {
-	return slog.New(logLimit{l.Handler(), &logBucket{limit: bucket{burst: 5, interval: 200 * time.Millisecond}}})
+	return slog.New(logLimit{l.Handler(), new(ration.Lines)})
 }
 
 // Handle implements [slog.Handler].
 func (h logLimit) Handle(ctx context.Context, r slog.Record) error {
-	ok, dropped := h.shared.take(time.Now())
+	dropped, ok := h.shared.Take(linesPerSecond)
 	if !ok {
 		return nil
 	}
@@ -43,15 +40,4 @@ func (h logLimit) WithAttrs(a []slog.Attr) slog.Handler {
 // WithGroup implements [slog.Handler].
 func (h logLimit) WithGroup(name string) slog.Handler {
 	return logLimit{h.Handler.WithGroup(name), h.shared}
-}
-
-func (b *logBucket) take(now time.Time) (ok bool, dropped int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.limit.take(now) {
-		b.dropped++
-		return false, 0
-	}
-	dropped, b.dropped = b.dropped, 0
-	return true, dropped
 }

@@ -4,8 +4,8 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"sync"
-	"time"
+
+	"github.com/kith-go/kith/internal/ration"
 )
 
 // maxPerSecond is how many lines a second a gate lets through.
@@ -19,42 +19,22 @@ type gate struct {
 	log    *slog.Logger
 	scheme string
 
-	mu      sync.Mutex
-	second  time.Time // when counting began
-	lines   int       // since then
-	dropped int       // since the last line
+	lines ration.Lines
 }
 
 func newGate(log *slog.Logger, scheme string) *gate {
 	return &gate{log: log, scheme: scheme}
 }
 
-// pass reports whether another line may be written, and how many were not
-// since the last one.
-func (g *gate) pass() (dropped int, ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if now := time.Now(); now.Sub(g.second) >= time.Second {
-		g.second, g.lines = now, 0
-	}
-	if g.lines >= maxPerSecond {
-		g.dropped++
-		return 0, false
-	}
-	g.lines++
-	dropped, g.dropped = g.dropped, 0
-	return dropped, true
-}
-
 func (g *gate) warn(msg string, args ...any) {
-	if dropped, ok := g.pass(); ok {
+	if dropped, ok := g.lines.Take(maxPerSecond); ok {
 		g.log.Warn(msg, append(args, "scheme", g.scheme, "suppressed", dropped)...)
 	}
 }
 
 // refused logs a failed handshake.
 func (g *gate) refused(remote net.Addr, err error, evicted bool) {
-	dropped, ok := g.pass()
+	dropped, ok := g.lines.Take(maxPerSecond)
 	if !ok {
 		return
 	}

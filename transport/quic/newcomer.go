@@ -3,9 +3,7 @@ package quic
 import (
 	"context"
 	"net"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/kith-go/kith"
 	quicgo "github.com/quic-go/quic-go"
@@ -83,35 +81,10 @@ func (n *newcomer) refuse(qc *quicgo.Conn, reason string) {
 
 // handshakeFailed logs why somebody was not let in, which nobody else learns.
 func (t *Transport) handshakeFailed(remote net.Addr, err error) {
-	if skipped, ok := t.fail.allow(time.Now()); ok {
+	if skipped, ok := t.fail.Take(messagesPerSecond); ok {
 		t.log.Warn("handshake failed", "remote", hostOf(remote), "err", quoteCut(err.Error()), "unreported", skipped)
 	}
 }
 
-// A throttle lets a few messages a second through, so that strangers cannot
-// fill the log.
-type throttle struct {
-	mu      sync.Mutex
-	window  time.Time // guarded by mu; when the current second began
-	sent    int       // guarded by mu; in it
-	skipped int       // guarded by mu; since the last one sent
-}
-
+// messagesPerSecond is how many of them strangers can cause.
 const messagesPerSecond = 5
-
-// allow reports whether to send a message now, and how many were not sent
-// since the last one.
-func (t *throttle) allow(now time.Time) (skipped int, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now.Sub(t.window) >= time.Second {
-		t.window, t.sent = now, 0
-	}
-	if t.sent >= messagesPerSecond {
-		t.skipped++
-		return 0, false
-	}
-	t.sent++
-	skipped, t.skipped = t.skipped, 0
-	return skipped, true
-}

@@ -32,6 +32,7 @@ import (
 	"sync"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/ration"
 	"github.com/kith-go/kith/transport"
 	quicgo "github.com/quic-go/quic-go"
 )
@@ -94,7 +95,7 @@ type Transport struct {
 	key  *kith.Key // never nil
 	quic *quicgo.Config
 	log  *slog.Logger
-	fail throttle // of messages about failed handshakes
+	fail ration.Lines // of messages about failed handshakes
 
 	work sync.WaitGroup // Dials in progress, and conns until endHandler is done
 	done chan struct{}  // closed by Close when all has ended
