@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/discovery"
 	"github.com/kith-go/kith/internal/backoff"
 	"github.com/kith-go/kith/internal/session"
 	"github.com/kith-go/kith/transport"
@@ -119,12 +120,15 @@ const (
 
 // onEnd takes note of the end of a link. It runs on a goroutine of the
 // session's.
-func (n *Node) onEnd(p *pair, k *link) {
+func (n *Node) onEnd(p *pair, k *link) { p.suspect(n.linkEnded(p, k)) }
+
+// linkEnded returns the browsers to ask whether the peer is still there.
+func (n *Node) linkEnded(p *pair, k *link) (ask []discovery.Browser) {
 	err := k.s.Err()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !p.ended(k) {
-		return // dead, and closed as such
+		return nil // dead, and closed as such
 	}
 	var ce *transport.ConnError
 	clean := errors.As(err, &ce) && ce.Code == kith.OK
@@ -148,14 +152,25 @@ func (n *Node) onEnd(p *pair, k *link) {
 		if p.up {
 			n.cfg.Logger.Info("peer down", slog.String("peer", p.id.Short()), slog.String("err", cutText(err.Error())))
 		}
-		n.suspectLocked(p)
+		ask = n.foundByLocked(p)
 	}
 	n.settleLocked(p)
+	return ask
 }
 
-// suspectLocked asks discovery whether the peer is still there.
-func (n *Node) suspectLocked(p *pair) {
+// foundByLocked returns the browsers that know the peer.
+func (n *Node) foundByLocked(p *pair) []discovery.Browser {
+	var browsers []discovery.Browser
 	for i := range p.found {
-		n.sources[i].browser.Suspect(p.id)
+		browsers = append(browsers, n.sources[i].browser)
+	}
+	return browsers
+}
+
+// suspect asks discovery whether the peer is still there. A Browser may be the
+// user's code, which calls the node: no lock is held.
+func (p *pair) suspect(ask []discovery.Browser) {
+	for _, b := range ask {
+		b.Suspect(p.id)
 	}
 }

@@ -40,25 +40,34 @@ func (n *Node) careLoop() {
 // half as old as it may get, and reports whether it was the addresses.
 func (n *Node) refresh(now time.Time) bool {
 	addrs := n.currentAddrs()
-	n.advMu.Lock()
-	defer n.advMu.Unlock()
-	moved := !slices.Equal(addrs, n.addrs)
-	if !moved && now.Sub(n.signed) < recordLife/2 {
-		return false
-	}
-	n.addrs, n.signed = addrs, now
-	n.sequence = max(n.sequence+1, uint64(max(now.UnixMilli(), 1)))
+	moved, sequence := n.renew(addrs, now)
 	for i := range n.sources {
-		n.update(&n.sources[i], addrs)
+		if sequence != 0 {
+			n.update(&n.sources[i], addrs, sequence)
+		}
 	}
 	return moved
 }
 
-func (n *Node) update(src *source, addrs []string) {
+// renew decides whether to tell others, and by which sequence, zero if not: after the goodbye a
+// record would take it back.
+func (n *Node) renew(addrs []string, now time.Time) (moved bool, sequence uint64) {
+	n.advMu.Lock()
+	defer n.advMu.Unlock()
+	moved = !slices.Equal(addrs, n.addrs)
+	if n.parting || !moved && now.Sub(n.signed) < recordLife/2 {
+		return false, 0
+	}
+	n.addrs, n.signed = addrs, now
+	n.sequence = max(n.sequence+1, uint64(max(now.UnixMilli(), 1)))
+	return moved, n.sequence
+}
+
+func (n *Node) update(src *source, addrs []string, sequence uint64) {
 	if src.advert == nil || len(addrs) == 0 {
 		return // no network for now: nobody could hear it
 	}
-	s, err := n.record(src, addrs)
+	s, err := n.record(src, addrs, sequence)
 	if err == nil {
 		err = src.advert.Update(s)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/client"
+	"github.com/kith-go/kith/discovery"
 	"github.com/kith-go/kith/internal/backoff"
 	"github.com/kith-go/kith/internal/session"
 	"github.com/kith-go/kith/transport"
@@ -139,14 +140,15 @@ func (n *Node) round(p *pair) {
 			return
 		}
 	}
-	n.roundFailed(p, failed)
+	p.suspect(n.roundFailed(p, failed))
 }
 
-func (n *Node) roundFailed(p *pair, failed []client.Attempt) {
+// roundFailed takes note of it, and returns the browsers to ask whether the peer is still there.
+func (n *Node) roundFailed(p *pair, failed []client.Attempt) (ask []discovery.Browser) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if p.winner != nil {
-		return
+		return nil
 	}
 	p.fails++
 	p.strikes++
@@ -161,10 +163,11 @@ func (n *Node) roundFailed(p *pair, failed []client.Attempt) {
 	}
 	n.cfg.Logger.Debug("peer not reached", slog.String("peer", p.id.Short()), slog.String("err", cutText(p.err.Error())))
 	if !slices.ContainsFunc(failed, func(a client.Attempt) bool { return kith.Remote(a.Err) }) {
-		n.suspectLocked(p)
+		ask = n.foundByLocked(p)
 	}
 	p.wake()
 	n.tellLocked(p)
+	return ask
 }
 
 // errUnknown is why a peer without an address cannot be called.

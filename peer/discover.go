@@ -16,13 +16,15 @@ import (
 	"github.com/kith-go/kith/transport/admit"
 )
 
-// adverts is what a node tells others of itself.
+// adverts is what a node tells others of itself. advMu is not held while an
+// Advertiser is called: it may be the user's code, which calls the node.
 type adverts struct {
 	advMu     sync.Mutex
 	listeners []listening // changed by Join only
 	addrs     []string    // as advertised; guarded by advMu
 	sequence  uint64      // of the last record; guarded by advMu
 	signed    time.Time   // when it was; guarded by advMu
+	parting   bool        // the last record is the goodbye; guarded by advMu
 }
 
 // listening is where the node can be reached.
@@ -48,13 +50,13 @@ func (n *Node) discover(ctx context.Context) error {
 		}
 		discs, ours = []discovery.Discovery{m}, true
 	}
-	n.begin()
+	addrs, sequence := n.begin()
 	var errs []error
 	var sources []source
 	for _, d := range discs {
 		for _, space := range n.spaces() {
 			src := source{disc: d, ours: ours, space: space}
-			if err := n.open(ctx, &src); err != nil {
+			if err := n.open(ctx, &src, addrs, sequence); err != nil {
 				errs = append(errs, err)
 				continue
 			}
@@ -82,12 +84,13 @@ func (n *Node) discover(ctx context.Context) error {
 }
 
 // begin decides what the first records say.
-func (n *Node) begin() {
-	addrs := n.currentAddrs()
+func (n *Node) begin() (addrs []string, sequence uint64) {
+	addrs = n.currentAddrs()
 	n.advMu.Lock()
 	defer n.advMu.Unlock()
 	n.addrs, n.signed = addrs, time.Now()
 	n.sequence = uint64(max(time.Now().UnixMilli(), 1))
+	return addrs, n.sequence
 }
 
 // spaces returns the namespaces of the node's network: one for each key of the ring, so
@@ -103,15 +106,15 @@ func (n *Node) spaces() []discovery.Namespace {
 	return spaces
 }
 
-func (n *Node) open(ctx context.Context, src *source) error {
+func (n *Node) open(ctx context.Context, src *source, addrs []string, sequence uint64) error {
 	var err error
 	if src.browser, err = src.disc.Browse(ctx, src.space.Network()); err != nil {
 		return err
 	}
-	if len(n.addrs) == 0 {
+	if len(addrs) == 0 {
 		return nil // it only dials
 	}
-	s, err := n.record(src, n.addrs)
+	s, err := n.record(src, addrs, sequence)
 	if err == nil {
 		src.advert, err = src.disc.Advertise(ctx, s)
 	}
@@ -121,11 +124,10 @@ func (n *Node) open(ctx context.Context, src *source) error {
 	return err
 }
 
-// record signs what the node tells now. It is called with advMu held, or
-// before there is anybody else.
-func (n *Node) record(src *source, addrs []string) (discovery.Signed, error) {
+// record signs what the node tells.
+func (n *Node) record(src *source, addrs []string, sequence uint64) (discovery.Signed, error) {
 	return discovery.Sign(n.key, discovery.Record{
-		Network: src.space.Network(), Sequence: n.sequence, Expires: time.Now().Add(recordLife),
+		Network: src.space.Network(), Sequence: sequence, Expires: time.Now().Add(recordLife),
 		Addrs: addrs, Services: n.serviceTags(src.space),
 	})
 }
@@ -198,21 +200,34 @@ func (n *Node) onFound(i int, ev discovery.Event) {
 	n.settleLocked(p)
 }
 
-// goodbye tells others that the node leaves.
-func (n *Node) goodbye() {
+// isParting reports whether goodbye was called.
+func (n *Node) isParting() bool {
 	n.advMu.Lock()
 	defer n.advMu.Unlock()
+	return n.parting
+}
+
+// goodbye tells others that the node leaves. A Join that is still at work sees to what it makes
+// known later.
+func (n *Node) goodbye() {
+	n.mu.Lock()
+	sources := n.sources
+	n.mu.Unlock()
+	n.advMu.Lock()
 	n.sequence++
-	for i := range n.sources {
-		src := &n.sources[i]
+	n.parting = true
+	sequence := n.sequence
+	n.advMu.Unlock()
+	for i := range sources {
+		src := &sources[i]
 		if src.advert == nil {
 			continue
 		}
-		s, err := n.record(src, nil)
+		s, err := n.record(src, nil, sequence)
 		if err == nil {
 			err = src.advert.Close(s)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, discovery.ErrClosed) {
 			n.cfg.Logger.Warn("cannot say goodbye", slog.String("err", err.Error()))
 		}
 	}

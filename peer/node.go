@@ -140,6 +140,9 @@ func (n *Node) Join(ctx context.Context) error {
 	n.mu.Unlock()
 	err := n.join(ctx)
 	if err != nil {
+		if n.isParting() {
+			n.goodbye() // Leave came before there was anything to take back
+		}
 		_ = n.Close()
 		return fmt.Errorf("join: %w", err)
 	}
