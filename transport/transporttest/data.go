@@ -22,14 +22,29 @@ func (p pattern) word(i int64) uint64 {
 	return v ^ v>>29
 }
 
+// A block is a piece of a pattern on its way into a slice or a comparison.
+type block [512]byte
+
+// at returns the bytes from off on, n of them or as many as there is room for
+// in made. That is private to the caller, and so nothing for the race detector,
+// under which to check each word costs ten times what making it does.
+//
+//go:norace
+func (p pattern) at(made *block, off int64, n int) []byte {
+	first, skip := off/8, int(off%8)
+	n = min(n, len(made)-skip)
+	for i := 0; i < skip+n; i += 8 {
+		binary.LittleEndian.PutUint64(made[i:], p.word(first+int64(i/8)))
+	}
+	return made[skip : skip+n]
+}
+
 // fill writes the bytes from off on into b.
 func (p pattern) fill(b []byte, off int64) {
-	var first [8]byte
-	binary.LittleEndian.PutUint64(first[:], p.word(off/8))
-	n := copy(b, first[off%8:])
-	for i := off/8 + 1; n < len(b); i++ {
-		binary.LittleEndian.PutUint64(first[:], p.word(i))
-		n += copy(b[n:], first[:])
+	var made block
+	for len(b) > 0 {
+		n := copy(b, p.at(&made, off, len(b)))
+		b, off = b[n:], off+int64(n)
 	}
 }
 
@@ -42,26 +57,27 @@ func (p pattern) bytes(n int) []byte {
 
 // wrong returns the offset of the first byte that differs, -1 if none does.
 func (p pattern) wrong(b []byte, off int64) int64 {
-	var want [512]byte
+	var made block
 	for len(b) > 0 {
-		n := min(len(b), len(want))
-		p.fill(want[:n], off)
-		if !bytes.Equal(b[:n], want[:n]) {
-			for i := range n {
+		want := p.at(&made, off, len(b))
+		if !bytes.Equal(b[:len(want)], want) {
+			for i := range want {
 				if b[i] != want[i] {
 					return off + int64(i)
 				}
 			}
 		}
-		b, off = b[n:], off+int64(n)
+		b, off = b[len(want):], off+int64(len(want))
 	}
 	return -1
 }
 
+var scribbles = bytes.Repeat([]byte{0xee}, 4<<10)
+
 // scribble overwrites what the transport must not look at any more.
 func scribble(b []byte) {
-	for i := range b {
-		b[i] = 0xee
+	for len(b) > 0 {
+		b = b[copy(b, scribbles):]
 	}
 }
 
@@ -77,18 +93,20 @@ func (r *run) write(w io.Writer, b []byte) {
 // send writes the first n bytes of p in pieces of random size.
 func (r *run) send(w io.Writer, p pattern, n int) {
 	rng := rand.New(rand.NewPCG(uint64(p), 1))
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, min(maxPiece, n))
 	for off := 0; off < n; {
-		b := buf[:min(pieceSize(rng, len(buf)), n-off)]
+		b := buf[:min(pieceSize(rng), n-off)]
 		p.fill(b, int64(off))
 		r.write(w, b)
 		off += len(b)
 	}
 }
 
-// pieceSize is sometimes tiny, sometimes up to most.
-func pieceSize(rng *rand.Rand, most int) int {
-	return 1 + rng.IntN(1+rng.IntN(most))
+const maxPiece = 64 << 10
+
+// pieceSize is sometimes tiny, sometimes up to maxPiece.
+func pieceSize(rng *rand.Rand) int {
+	return 1 + rng.IntN(1+rng.IntN(maxPiece))
 }
 
 // receive reads the first n bytes of p and then io.EOF.
@@ -100,9 +118,9 @@ func (r *run) receive(s transport.Stream, p pattern, n int) {
 // receiveFrom reads the bytes from off up to end of p, in pieces of random size.
 func (r *run) receiveFrom(from io.Reader, p pattern, off, end int) {
 	rng := rand.New(rand.NewPCG(uint64(p), 2))
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, max(0, min(maxPiece, end-off)))
 	for off < end {
-		n, err := from.Read(buf[:min(pieceSize(rng, len(buf)), end-off)])
+		n, err := from.Read(buf[:min(pieceSize(rng), end-off)])
 		if at := p.wrong(buf[:n], int64(off)); at >= 0 {
 			r.fatalf("the byte at %d is not the one written", at)
 		}

@@ -3,9 +3,6 @@ package transporttest
 import (
 	"errors"
 	"io"
-	"os"
-	"runtime"
-	"time"
 
 	"github.com/kith-go/kith/transport/netconn"
 )
@@ -30,87 +27,6 @@ var pipeCases = []testCase{
 	{"ReadDeadline", pipeReadDeadline},
 	{"WriteDeadline", pipeWriteDeadline},
 	{"HalfClose", pipeHalfClose},
-}
-
-// pipe makes a pipe for the case, which is over if it has failed: nobody would
-// close the pipe.
-func (r *run) pipe() (a, b netconn.Pipe) {
-	select {
-	case <-r.broken:
-		runtime.Goexit()
-	default:
-	}
-	return r.pipes.pair()
-}
-
-// pipeWays calls f for both directions of a new pipe each.
-func (r *run) pipeWays(f func(from, to netconn.Pipe)) {
-	a, b := r.pipe()
-	f(a, b)
-	r.closePipe(a, b)
-	a, b = r.pipe()
-	f(b, a)
-	r.closePipe(a, b)
-}
-
-// closePipe closes ends. What it returns does not matter, but that it returns.
-func (r *run) closePipe(ends ...netconn.Pipe) {
-	for _, p := range ends {
-		if _, panicked := tryClose(p); panicked != nil {
-			r.fatalf("Close() = %v", panicked)
-		}
-	}
-}
-
-// A stuffing is a task that writes until it cannot any more.
-type stuffing struct {
-	*task
-	n   int64 // set before the task ends, like what follows
-	err error // of Write; nil if the pipe takes in anything
-}
-
-const stuffPiece = 32 << 10
-
-// stuff writes bytes of p to w until that fails, or MaxBuffered are taken.
-func (r *run) stuff(w io.Writer, p pattern) *stuffing {
-	s := &stuffing{}
-	s.task = r.start(func() {
-		buf := make([]byte, stuffPiece)
-		for s.err == nil && (r.maxBuffered() < 0 || s.n <= r.maxBuffered()) {
-			p.fill(buf, s.n)
-			var n int
-			n, s.err = w.Write(buf)
-			s.n += int64(n)
-			if s.err == nil && n != len(buf) {
-				r.fatalf("Write(%d bytes) = %d, nil, want %d or an error", len(buf), n, len(buf))
-			}
-		}
-	})
-	return s
-}
-
-// letStuff waits until a Write waits. The case is skipped where none does.
-func (r *run) letStuff(s *stuffing) {
-	r.letBlock()
-	select {
-	case <-s.done:
-		r.skipEndless(s)
-	default:
-	}
-}
-
-func (r *run) skipEndless(s *stuffing) {
-	s.wait()
-	if s.err == nil {
-		r.skip("Write does not wait while nobody reads: more than PipeSetup.MaxBuffered was taken in")
-	}
-}
-
-// expectReadFails reads where that must fail.
-func (r *run) expectReadFails(p io.Reader, when string) {
-	if n, err := p.Read(make([]byte, 10)); n != 0 || err == nil {
-		r.fatalf("Read() %s = %d, %v, want 0 and an error", when, n, err)
-	}
 }
 
 func pipeBothWays(r *run) {
@@ -296,105 +212,6 @@ func pipeCloseDuringTraffic(r *run) {
 			},
 		)
 	}
-}
-
-const worksWhereNil = "Where they return nil they work: they end a call that is blocked, with an error matching os.ErrDeadlineExceeded, and no byte is lost."
-
-// setterOf returns the method of a pipe that sets a deadline. The case is
-// skipped if there is none, or it says that it does not work.
-func (r *run) setterOf(p netconn.Pipe, write bool) func(time.Time) {
-	var set func(time.Time) error
-	name := "SetReadDeadline"
-	if d, ok := p.(interface{ SetReadDeadline(time.Time) error }); ok {
-		set = d.SetReadDeadline
-	}
-	if write {
-		name, set = "SetWriteDeadline", nil
-		if d, ok := p.(interface{ SetWriteDeadline(time.Time) error }); ok {
-			set = d.SetWriteDeadline
-		}
-	}
-	if set == nil {
-		r.skip("the pipe has no " + name)
-	}
-	if err := set(time.Time{}); err != nil {
-		r.skip("the pipe has no deadlines: " + name + "() = " + err.Error())
-	}
-	return func(t time.Time) {
-		if err := set(t); err != nil {
-			r.fatalf("%s(%v) = %v, want nil as for the zero time", name, t, err)
-		}
-	}
-}
-
-func (r *run) expectDeadline(p io.Reader) {
-	if n, err := p.Read(make([]byte, 10)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		r.fatalf("Read() with a deadline and nothing to read = %d, %v, want 0, os.ErrDeadlineExceeded", n, err)
-	}
-}
-
-func pipeReadDeadline(r *run) {
-	r.pipeWays(func(near, far netconn.Pipe) {
-		set := r.setterOf(near, false)
-		r.obey(rule{"netconn.Pipe", worksWhereNil})
-		set(time.Now().Add(-time.Second))
-		r.expectDeadline(near)
-		set(time.Now().Add(20 * time.Millisecond))
-		r.expectDeadline(near)
-		set(time.Time{})
-		reading := r.start(func() { r.expectDeadline(near) })
-		r.letBlock()
-		set(time.Now())
-		reading.wait()
-
-		n := r.scale(256 << 10)
-		r.all(
-			func() { r.send(far, 1, n) },
-			func() { r.receiveByDeadlines(near, set, n) },
-		)
-	})
-}
-
-// receiveByDeadlines reads n bytes, every other time with a deadline that may
-// come before there is something.
-func (r *run) receiveByDeadlines(p io.Reader, set func(time.Time), n int) {
-	buf := make([]byte, 3000)
-	for i, off := 0, 0; off < n; i++ {
-		var t time.Time
-		if i%2 == 0 {
-			t = time.Now().Add(time.Duration(i%16) * 10 * time.Microsecond)
-		}
-		set(t)
-		k, err := p.Read(buf[:min(len(buf), n-off)])
-		if at := pattern(1).wrong(buf[:k], int64(off)); at >= 0 {
-			r.fatalf("the byte at %d is not the one written", at)
-		}
-		if off += k; err != nil && (t.IsZero() || !errors.Is(err, os.ErrDeadlineExceeded)) {
-			r.fatalf("Read() = %v after %d of %d bytes", err, off, n)
-		}
-	}
-}
-
-func pipeWriteDeadline(r *run) {
-	r.pipeWays(func(near, far netconn.Pipe) {
-		set := r.setterOf(near, true)
-		r.obey(rule{"netconn.Pipe", worksWhereNil})
-		writing := r.stuff(near, 1)
-		r.letStuff(writing)
-		set(time.Now())
-		r.skipEndless(writing)
-		if !errors.Is(writing.err, os.ErrDeadlineExceeded) {
-			r.fatalf("Write() with a deadline and no room = %v, want os.ErrDeadlineExceeded", writing.err)
-		}
-		set(time.Time{})
-		r.all( // what Write said it took arrives, and then what is written next
-			func() { r.write(near, pattern(2).bytes(1000)) },
-			func() {
-				r.receiveFrom(far, 1, 0, int(writing.n))
-				r.expect(far, pattern(2).bytes(1000))
-			},
-		)
-	})
 }
 
 func pipeHalfClose(r *run) {
