@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"bytes"
 	"math/bits"
 	"sync"
 )
@@ -34,7 +35,7 @@ func newChunk(n int) *chunk {
 		return &chunk{b: make([]byte, n)}
 	}
 	if ch, ok := chunkPools[class].Get().(*chunk); ok {
-		if poison {
+		if poison != nil {
 			ch.unpoison()
 		}
 		return ch
@@ -49,7 +50,7 @@ func (ch *chunk) free() {
 		return
 	}
 	ch.w, ch.next, ch.overhead = 0, nil, 0
-	if poison {
+	if poison != nil {
 		ch.poison()
 	} else {
 		ch.r = 0
@@ -57,28 +58,23 @@ func (ch *chunk) free() {
 	chunkPools[class].Put(ch)
 }
 
-// poison makes free and newChunk look for chunks that are used after they were
-// given back. Tests set it.
-var poison bool
-
-const poisoned = 0xdb
+// poison, which tests set, is what chunks hold while they are free: newChunk looks
+// for those that were used after they were given back. It is as long as a chunk gets:
+// to copy and compare whole ones costs far less under the race detector than bytes.
+var poison []byte
 
 func (ch *chunk) poison() {
 	if ch.r < 0 {
 		panic("mux: chunk given back twice")
 	}
 	ch.r = -1
-	for i := range ch.b {
-		ch.b[i] = poisoned
-	}
+	copy(ch.b, poison)
 }
 
 func (ch *chunk) unpoison() {
 	ch.r = 0
-	for _, b := range ch.b {
-		if b != poisoned {
-			panic("mux: chunk written after it was given back")
-		}
+	if !bytes.Equal(ch.b, poison[:len(ch.b)]) {
+		panic("mux: chunk written after it was given back")
 	}
 }
 
