@@ -1,5 +1,6 @@
 //go:build race
 
-package peer_test
+package peer
 
-const race = true
+// Race says that tests run several times slower.
+const Race = true

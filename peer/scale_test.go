@@ -19,7 +19,7 @@ import (
 func TestColdStart(t *testing.T) {
 	sizes, meshes := []int{60}, []int{8}
 	switch {
-	case race:
+	case peer.Race:
 		sizes = []int{25}
 	case os.Getenv("KITH_LONG") != "":
 		sizes, meshes = []int{60, 500, 500}, []int{64, 8, 64}

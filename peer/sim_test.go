@@ -46,7 +46,7 @@ func seedsOf() uint64 {
 	switch {
 	case os.Getenv("KITH_LONG") != "":
 		return 2000
-	case testing.Short(), race:
+	case testing.Short(), peer.Race:
 		return 20
 	}
 	return 60
