@@ -65,7 +65,8 @@ type Config struct {
 	MaxPeers int
 
 	// MaxCalls is how many calls of peers may be in flight; further ones are
-	// refused as Unprocessed. If zero, 65,536. If negative, no limit.
+	// refused as Unprocessed. The last eighth of them is for peers that have less than
+	// that in flight. If zero, 65,536. If negative, no limit.
 	MaxCalls int
 
 	// MaxMessage is the limit of a message in bytes, in both directions, for methods

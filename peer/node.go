@@ -103,7 +103,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	var instance [8]byte
 	_, _ = rand.Read(instance[:]) // never fails
-	n.workers = session.NewWorkers(cfg.MaxCalls)
+	n.workers = session.NewSharedWorkers(cfg.MaxCalls)
 	n.scfg = session.Config{
 		Handlers: n.handlers, Codecs: cfg.Codecs, Admit: cfg.Admit, Workers: n.workers, Instance: instance,
 		MaxMessage: cfg.MaxMessage, HelloTimeout: max(cfg.DialTimeout, 0),

@@ -36,7 +36,9 @@ type Config struct {
 	MaxLaneCalls int
 
 	// MaxCalls is how many calls of all clients may be in flight; further ones
-	// are refused as Unprocessed. If zero, 65,536. If negative, no limit.
+	// are refused as Unprocessed. The last eighth of them is for connections that have
+	// less than that in flight, so that one alone cannot take all. If zero, 65,536.
+	// If negative, no limit.
 	MaxCalls int
 
 	// MaxConns is how many connections may be open, those in their hello

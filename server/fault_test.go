@@ -160,7 +160,7 @@ func TestStuckHandlers(t *testing.T) {
 			<-release
 			return 0, nil
 		})
-		r := start(t, n.Transport(memory.Config{Host: "s"}), h, func(c *server.Config) { c.MaxCalls = 11 })
+		r := start(t, n.Transport(memory.Config{Host: "s"}), h, func(c *server.Config) { c.MaxCalls = 12 })
 		one, two := n.Transport(memory.Config{}), n.Transport(memory.Config{})
 		first, err := r.tryDial(t, one)
 		if err != nil {
@@ -187,7 +187,7 @@ func TestStuckHandlers(t *testing.T) {
 			defer d.Close()
 			<-started
 		}
-		// There is one place left.
+		// There is one place left, and one that is not for those who hold so many.
 		if _, err := echo.Call(t.Context(), first, nil); err != nil {
 			t.Errorf("Call beside stuck handlers = %v", err)
 		}

@@ -76,7 +76,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Handlers.Methods() // marks them as in use
 	s := &Server{
 		cfg:      cfg,
-		workers:  session.NewWorkers(cfg.MaxCalls),
+		workers:  session.NewSharedWorkers(cfg.MaxCalls),
 		log:      &limitedLog{to: cfg.Logger},
 		stop:     make(chan struct{}),
 		refusing: make(chan struct{}, maxRefusing),

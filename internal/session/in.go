@@ -95,6 +95,9 @@ const (
 	// frame: to parse as much as there may be takes as long as dozens of calls.
 	freeMetadata = 1 << 10
 	metadataCost = 32
+	// refusalCost is how many frames a refused call counts as: it takes no turn, and
+	// costs about as much as a call that does.
+	refusalCost = 8
 )
 
 var errBusy = kith.NewError(kith.ResourceExhausted, "too_many_calls", "too many calls in flight here").Refusal()
@@ -140,6 +143,7 @@ func (c *Config) codecNames() string {
 // not read.
 func (s *Session) refuseCall(id uint64, e *kith.Error) error {
 	f := wire.FailOf(e)
+	s.read.pace.Add(refusalCost)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lane.refusals++; s.lane.refusals > s.cfg.MaxLaneCalls {

@@ -89,7 +89,7 @@ func (s *Session) serveStream(f frames, body []byte) error {
 	}
 	st := &inStream{frames: f}
 	c, refusal := s.newInCall(number, h, time.Now())
-	if refusal == nil && !s.cfg.Workers.acquire() {
+	if refusal == nil && !s.cfg.Workers.acquire(s) {
 		refusal = errBusy
 	}
 	if refusal != nil {

@@ -368,3 +368,42 @@ func TestNothingOfOtherCalls(t *testing.T) {
 		}
 	}
 }
+
+// A session that takes all the places it can get leaves the last eighth to others.
+func TestLastPlacesAreForOthers(t *testing.T) {
+	const places = 16
+	started, release := make(chan struct{}, places), make(chan struct{})
+	var h kith.Handlers
+	hang.Handle(&h, func(context.Context, string) (string, error) {
+		started <- struct{}{}
+		<-release
+		return "ok", nil
+	})
+	w := session.NewSharedWorkers(places)
+	defer w.Close()
+	mine := func(c *session.Config) { c.Workers = w }
+	greedy, modest := connect(t, overMemory(t), &h, mine), connect(t, overMemory(t), &h, mine)
+	var wg sync.WaitGroup
+	take := func(s *session.Session, n int) {
+		for range n {
+			wg.Go(func() {
+				if _, err := hang.Call(t.Context(), s, ""); err != nil {
+					t.Errorf("Call = %v", err)
+				}
+			})
+			<-started
+		}
+	}
+	refused := func(s *session.Session, who string) {
+		t.Helper()
+		if _, err := hang.Call(t.Context(), s, ""); kith.CodeOf(err) != kith.ResourceExhausted || !kith.Unprocessed(err) {
+			t.Errorf("Call of the %s one = %v, want a refusal", who, err)
+		}
+	}
+	take(greedy.dialed, places-places/8)
+	refused(greedy.dialed, "greedy")
+	take(modest.dialed, places/8)
+	refused(modest.dialed, "modest")
+	close(release)
+	wg.Wait()
+}

@@ -1,10 +1,16 @@
 package session
 
+import "time"
+
 // A turn is a session's place among turns, and its calls that wait for a worker,
 // first come first served. It is guarded by Workers.mu.
 type turn struct {
 	first, last *inCall
 	next        *Session
+	in          bool          // the session is among turns
+	spent       time.Duration // by its handlers since its last rest, while others had calls
+	resting     bool          // none of its calls has a turn
+	timer       *time.Timer   // ends the rest
 }
 
 // turns is the calls that wait for a worker. Sessions take turns, one call
@@ -12,8 +18,11 @@ type turn struct {
 // of others. The calls are linked through their buffers: a queue takes no memory.
 type turns struct{ head, tail *Session }
 
-// empty reports whether no call waits.
-func (t *turns) empty() bool { return t.head == nil }
+// empty reports whether no call waits that may have a turn.
+func (t *turns) empty() bool {
+	t.skip()
+	return t.head == nil
+}
 
 // push puts c behind the other calls of its session.
 func (t *turns) push(c *inCall) {
@@ -27,8 +36,12 @@ func (t *turns) push(c *inCall) {
 	t.join(s)
 }
 
-// join puts s behind the other sessions.
+// join puts s behind the other sessions, if it has a call to take its turn with.
 func (t *turns) join(s *Session) {
+	if s.turn.in || s.turn.resting || s.turn.first == nil {
+		return
+	}
+	s.turn.in = true
 	if t.tail == nil {
 		t.head = s
 	} else {
@@ -43,25 +56,29 @@ func (t *turns) leave() {
 	if t.head = s.turn.next; t.head == nil {
 		t.tail = nil
 	}
-	s.turn.next = nil
+	s.turn.next, s.turn.in = nil, false
+}
+
+// skip takes out those that began to rest since they joined.
+func (t *turns) skip() {
+	for t.head != nil && t.head.turn.resting {
+		t.leave()
+	}
 }
 
 // pop takes the next call, nil if there is none, and ends its session's turn.
 func (t *turns) pop() *inCall {
+	t.skip()
 	s := t.head
 	if s == nil {
 		return nil
 	}
 	q := &s.turn
 	c := q.first
-	q.first, c.buf.next = c.buf.next, nil
-	switch {
-	case q.first == nil:
+	if q.first, c.buf.next = c.buf.next, nil; q.first == nil {
 		q.last = nil
-		t.leave()
-	case s != t.tail: // else there is nobody to take turns with
-		t.leave()
-		t.join(s)
 	}
+	t.leave()
+	t.join(s)
 	return c
 }

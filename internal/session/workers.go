@@ -20,8 +20,9 @@ import (
 // one batch share a worker, at no switch between them, and a handler that blocks
 // holds up nobody. Where calls of several sessions wait, these take turns.
 type Workers struct {
-	limit  int
-	faults faultLog
+	limit   int
+	reserve int64 // how many of limit are for sessions that have no more than that
+	faults  faultLog
 
 	// busy is the calls that count for limit, queued ones included. It is raised
 	// with mu held, so that it never exceeds limit, and lowered by leave.
@@ -31,6 +32,7 @@ type Workers struct {
 	calls  int           // those whose handler has not returned, or whose outcome is being sent; guarded by mu
 	queue  turns         // guarded by mu
 	coming bool          // a worker is on its way to the queue; guarded by mu
+	load   load          // guarded by mu
 	idle   []*worker     // a stack: the last parked is the warmest; guarded by mu
 	reap   *time.Timer   // runs while idle is not empty; guarded by mu
 	epoch  int           // how often reap has run; guarded by mu
@@ -54,13 +56,21 @@ type worker struct {
 // means any number.
 func NewWorkers(limit int) *Workers { return &Workers{limit: limit} }
 
+// NewSharedWorkers is NewWorkers for sessions with different others. The last eighth
+// of the calls is for sessions that have less than that in flight: who calls, and
+// never ends, shall not shut out everybody else.
+func NewSharedWorkers(limit int) *Workers {
+	return &Workers{limit: limit, reserve: int64(limit / 8)}
+}
+
 // start runs c's handler, and reports false if the limit is reached.
 func (w *Workers) start(c *inCall) bool {
 	w.mu.Lock()
-	if !w.takeLocked() {
+	if !w.takeLocked(c.s) {
 		w.mu.Unlock()
 		return false
 	}
+	w.load.noteCall(c)
 	w.queue.push(c)
 	k := w.summonLocked()
 	w.mu.Unlock()
@@ -74,6 +84,7 @@ func (w *Workers) summonLocked() *worker {
 		return nil
 	}
 	w.coming = true
+	w.load.noteSent(w.queue.head)
 	n := len(w.idle)
 	if n == 0 {
 		return &worker{}
@@ -96,16 +107,19 @@ func (w *Workers) send(k *worker) {
 	}
 }
 
-// acquire counts a call that runs on a goroutine of its own, until leave and
+// acquire counts a call of s that runs on a goroutine of its own, until leave and
 // release.
-func (w *Workers) acquire() bool {
+func (w *Workers) acquire(s *Session) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.takeLocked()
+	return w.takeLocked(s)
 }
 
-func (w *Workers) takeLocked() bool {
-	if w.closed || w.limit >= 0 && w.busy.Load() >= int64(w.limit) {
+// takeLocked takes a place for a call of s.
+func (w *Workers) takeLocked(s *Session) bool {
+	left := int64(w.limit) - w.busy.Load()
+	full := left <= 0 || left <= w.reserve && s.in.running.Load() > w.reserve
+	if w.closed || w.limit >= 0 && full {
 		return false
 	}
 	w.busy.Add(1)
@@ -137,7 +151,7 @@ func (w *Workers) releaseLocked() {
 // it is parked, Close does.
 func (w *Workers) workerLoop(k *worker) {
 	w.mu.Lock()
-	w.coming = false
+	w.arriveLocked()
 	for {
 		c := w.queue.pop()
 		if c == nil {
@@ -152,16 +166,32 @@ func (w *Workers) workerLoop(k *worker) {
 				return
 			}
 			w.mu.Lock()
-			w.coming = false
+			w.arriveLocked()
 			continue
+		}
+		s := c.s
+		var began time.Time // zero where nobody minds how long it takes
+		if s.crowded() {
+			began = time.Now()
+			w.chargeLocked(s, began, callCost)
 		}
 		next := w.summonLocked()
 		w.mu.Unlock()
 		w.send(next)
 		w.run(c)
 		w.mu.Lock()
+		if !began.IsZero() {
+			now := time.Now()
+			w.chargeLocked(s, now, now.Sub(began))
+		}
 		w.releaseLocked()
 	}
+}
+
+// arriveLocked notes that a worker has come to the queue.
+func (w *Workers) arriveLocked() {
+	w.coming = false
+	w.load.noteArrival()
 }
 
 // run runs one call. If the handler ends the goroutine, the call is counted

@@ -1,0 +1,112 @@
+package session
+
+import "time"
+
+// A session with very many calls in flight rests now and then, while others call too
+// and the processors are busy. Turns alone are not enough: where calls wait without
+// end, no processor ever runs dry, and Go looks at the network only every 10 ms then,
+// which each call of the others waits to be seen. While the session rests none of
+// its calls has a turn.
+const (
+	// restAbove is how many calls in flight are very many.
+	restAbove = 128
+	// restAfter is how long the session's handlers may run between rests. Each call
+	// counts callCost when it begins, for what it costs beside its handler.
+	restAfter = 250 * time.Microsecond
+	callCost  = 2 * time.Microsecond
+	// restShare is how many times as long as its handlers ran a session rests, at
+	// most maxRest: handlers that wait for something run long, and cost nothing.
+	restShare = 4
+	maxRest   = 20 * time.Millisecond
+	// sharedTime is for how long the call of a session with few counts, and busyTime for how
+	// long it counts that a worker came lateAfter it was sent: the processors had
+	// something else to do.
+	sharedTime = 200 * time.Millisecond
+	busyTime   = 200 * time.Millisecond
+	lateAfter  = 300 * time.Microsecond
+)
+
+// A load is what Workers know of who calls, and of how busy the processors are. It is
+// guarded by Workers.mu.
+type load struct {
+	small [2]smallCall // by different sessions, the last one first
+	sent  time.Time    // when a worker was sent, if it is one to be timed
+	late  time.Time    // when one came late
+}
+
+// A smallCall is the last call of a session with few of them.
+type smallCall struct {
+	by *Session
+	at time.Time
+}
+
+// crowded reports whether s has very many calls in flight.
+func (s *Session) crowded() bool { return s.in.running.Load() > restAbove }
+
+// noteCall notes that c came.
+func (l *load) noteCall(c *inCall) {
+	s := c.s
+	if s.crowded() {
+		return
+	}
+	if l.small[0].by != s {
+		l.small[1], l.small[0].by = l.small[0], s
+	}
+	l.small[0].at = s.base.Add(c.began)
+}
+
+// noteSent notes that a worker is sent for a call of s.
+func (l *load) noteSent(s *Session) {
+	l.sent = time.Time{}
+	if s.crowded() {
+		l.sent = time.Now()
+	}
+}
+
+// noteArrival notes that it has come.
+func (l *load) noteArrival() {
+	if l.sent.IsZero() {
+		return
+	}
+	if now := time.Now(); now.Sub(l.sent) > lateAfter {
+		l.late = now
+	}
+}
+
+// tight reports whether s, which has many calls, is in the way of one that has few.
+func (l *load) tight(s *Session, now time.Time) bool {
+	other := &l.small[0]
+	if other.by == s {
+		other = &l.small[1]
+	}
+	return now.Sub(other.at) < sharedTime && now.Sub(l.late) < busyTime
+}
+
+// chargeLocked counts what a call of s takes, and has s rest if it is time to.
+func (w *Workers) chargeLocked(s *Session, now time.Time, took time.Duration) {
+	q := &s.turn
+	if !w.load.tight(s, now) {
+		q.spent = 0
+		return
+	}
+	if q.spent += took; q.spent < restAfter || q.resting {
+		return
+	}
+	rest := min(restShare*q.spent, maxRest)
+	q.spent, q.resting = 0, true
+	if q.timer == nil {
+		q.timer = time.AfterFunc(rest, func() { w.rested(s) })
+	} else {
+		q.timer.Reset(rest)
+	}
+}
+
+// rested ends the rest of s.
+func (w *Workers) rested(s *Session) {
+	w.mu.Lock()
+	s.turn.resting = false
+	w.queue.join(s)
+	k := w.summonLocked()
+	w.mu.Unlock()
+	w.send(k)
+}

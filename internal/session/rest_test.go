@@ -1,0 +1,121 @@
+package session
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A session with very many calls rests while one with few calls and workers come
+// late; and otherwise never.
+func TestRest(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		running int64         // calls of the session itself
+		others  int64         // calls of the other one
+		called  time.Duration // since the other one called, negative: never
+		late    time.Duration // since a worker came late, negative: never
+		took    time.Duration // by a handler
+		rest    time.Duration
+	}{
+		{"in the way", 1000, 10, 0, 0, restAfter, restShare * restAfter},
+		{"a handler that waited for an hour", 1000, 10, 0, 0, time.Hour, maxRest},
+		{"hardly begun", 1000, 10, 0, 0, restAfter / 2, 0},
+		{"nobody else there", 1000, 0, -1, 0, restAfter, 0},
+		{"the other one has as many", 1000, 1000, 0, 0, restAfter, 0},
+		{"the other one called long ago", 1000, 10, sharedTime, 0, restAfter, 0},
+		{"processors have time", 1000, 10, 0, -1, restAfter, 0},
+		{"processors have time again", 1000, 10, 0, busyTime, restAfter, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, now := newWaiting(), time.Now()
+				bad, good := &Session{base: now}, &Session{base: now}
+				bad.in.running.Store(tc.running)
+				good.in.running.Store(tc.others)
+				if tc.called >= 0 {
+					w.load.noteCall(&inCall{s: good, began: -tc.called})
+				}
+				if tc.late >= 0 {
+					w.load.late = now.Add(-tc.late)
+				}
+				waiting(w, bad, 2)
+				w.mu.Lock()
+				w.queue.pop()
+				w.chargeLocked(bad, now, tc.took)
+				w.mu.Unlock()
+				if rests := noTurn(w); rests != (tc.rest > 0) {
+					t.Fatalf("the session rests: %t, want %t", rests, tc.rest > 0)
+				}
+				if tc.rest > 0 {
+					time.Sleep(tc.rest - 1)
+					synctest.Wait()
+					if !noTurn(w) {
+						t.Errorf("a call has its turn before %v are over", tc.rest)
+					}
+					time.Sleep(1)
+					synctest.Wait()
+				}
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if c := w.queue.pop(); c == nil || c.s != bad {
+					t.Error("the call that waited has no turn after the rest")
+				}
+			})
+		})
+	}
+}
+
+// noTurn reports whether no call has a turn.
+func noTurn(w *Workers) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.queue.empty()
+}
+
+// While one session rests others have their turns, and it joins them again at the
+// end, with the calls that came meanwhile in order.
+func TestTurnsDuringRest(t *testing.T) {
+	w, bad, good := newWaiting(), new(Session), new(Session)
+	waiting(w, bad, 2)
+	waiting(w, good, 1)
+	bad.turn.resting = true
+	waiting(w, bad, 1)
+	if c := w.queue.pop(); c == nil || c.s != good {
+		t.Fatal("the other session has no turn")
+	}
+	if c := w.queue.pop(); c != nil {
+		t.Fatal("the resting session has a turn")
+	}
+	w.rested(bad)
+	for i := range 3 {
+		if c := w.queue.pop(); c == nil || c.s != bad {
+			t.Fatalf("call %d of 3 has no turn after the rest", i)
+		}
+	}
+	if !w.queue.empty() {
+		t.Error("a call is left")
+	}
+}
+
+// Of the time that workers take to come only that of crowded sessions counts.
+func TestLateWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l load
+		s := new(Session)
+		for _, tc := range []struct {
+			running int64
+			took    time.Duration
+			late    bool
+		}{{1, time.Hour, false}, {1000, lateAfter, false}, {1000, lateAfter + 1, true}} {
+			s.in.running.Store(tc.running)
+			l.late = time.Time{}
+			l.noteSent(s)
+			time.Sleep(tc.took)
+			l.noteArrival()
+			if !l.late.IsZero() != tc.late {
+				t.Errorf("%d calls and a worker after %v: late %t, want %t", tc.running, tc.took, !tc.late, tc.late)
+			}
+		}
+	})
+}
