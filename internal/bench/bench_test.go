@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the child that it starts.
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		main()
+		return
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+// TestQuick runs everything once. It fails if something does not run, never on a figure.
+func TestQuick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes minutes")
+	}
+	dir := t.TempDir()
+	var out bytes.Buffer
+	args := []string{"-quick", "-json", filepath.Join(dir, "rows.json"), "-svg", filepath.Join(dir, "plot.svg")}
+	if err := run(args, nil, &out, t.Output()); err != nil {
+		t.Fatalf("run(%q) = %v, want nil", args, err)
+	}
+	p, err := os.ReadFile(filepath.Join(dir, "plot.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dec := xml.NewDecoder(bytes.NewReader(p)); ; {
+		_, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("the plot is no XML: %v", err)
+		}
+	}
+	t.Log(out.String())
+}
+
+func TestHistogram(t *testing.T) {
+	for i := range buckets - 1 {
+		if got := bucketOf(bucketStart(i)); got != i {
+			t.Fatalf("bucketOf(bucketStart(%d)) = %d, want %[1]d", i, got)
+		}
+		if got := bucketOf(bucketStart(i+1) - 1); got != i {
+			t.Fatalf("bucketOf(bucketStart(%d)-1) = %d, want %d", i+1, got, i)
+		}
+	}
+	if got := bucketOf(time.Hour); got != buckets-1 {
+		t.Errorf("bucketOf(1 h) = %d, want %d, the last", got, buckets-1)
+	}
+	var r recorder
+	for i := range 1000 {
+		r.of(i).add(time.Duration(i+1) * time.Microsecond)
+	}
+	for q, want := range map[float64]float64{0.5: 500, 0.99: 990} {
+		if got := r.quantile(q); got < want*0.98 || got > want*1.02 {
+			t.Errorf("quantile(%v) = %v, want %v within 2 %%", q, got, want)
+		}
+	}
+}
+
+func TestParseCount(t *testing.T) {
+	for _, text := range []string{
+		"# started\n\n145,,raw_syscalls:sys_enter,1724883,100.00,,\n",
+		"  0.00    0.000000           0         1           rseq\n------ -----\n100.00    0.000083           2       145         1 total\n",
+		"100.00    0.000083           2       145           total\n",
+	} {
+		if got, err := parseCount(text); got != 145 || err != nil {
+			t.Errorf("parseCount(%q) = %v, %v, want 145", text, got, err)
+		}
+	}
+}
