@@ -29,13 +29,16 @@ type laneReader struct {
 }
 
 // LaneData takes the lane's next bytes. It runs on the connection's reader:
-// it never waits for a writer, a caller or a handler. An error closes the
-// connection.
+// it never waits for a writer, a caller or a handler, but for a moment on busy
+// processors (see [afterFlush]). An error closes the connection.
 func (s *Session) LaneData(p []byte) error {
 	s.read.now = time.Now()
 	s.heard.Store(int64(s.read.now.Sub(s.base)))
 	if err := s.feed(p); err != nil {
 		return &transport.ConnError{Code: kith.InvalidArgument, Reason: "lane: " + err.Error()}
+	}
+	if s.in.running.Load() > 0 {
+		s.after.wait()
 	}
 	return nil
 }

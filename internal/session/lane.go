@@ -97,6 +97,7 @@ func (s *Session) sendLocked() {
 	buf := s.takeLaneLocked()
 	s.mu.Unlock()
 	taken := buf == nil || s.try.TryLane(*buf)
+	s.after.flushed()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lane.flushing = false
@@ -133,6 +134,7 @@ func (s *Session) flushLoop() {
 		}
 		err := s.link.WriteLane(*buf)
 		putLaneBuffer(buf)
+		s.after.flushed()
 		if err != nil {
 			s.mu.Lock()
 			s.lane.flushing = false
@@ -158,6 +160,7 @@ func (s *Session) yield() {
 	skip := s.lane.noYield > 0
 	if skip {
 		s.lane.noYield--
+		s.after.busy.Store(s.lane.noYield > 0)
 	}
 	busy := s.out.open > 1
 	s.mu.Unlock()
@@ -169,6 +172,7 @@ func (s *Session) yield() {
 	if time.Since(start) > yieldLimit {
 		s.mu.Lock()
 		s.lane.noYield = 256
+		s.after.busy.Store(true)
 		s.mu.Unlock()
 	}
 }

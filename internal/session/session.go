@@ -51,6 +51,7 @@ type Session struct {
 	in       inbox
 	turn     turn // guarded by Workers.mu
 	outcomes outcomes
+	after    afterFlush
 	calls    callPool
 	read     laneReader // the reader's own
 
@@ -136,6 +137,7 @@ func newSession(conn transport.Conn, cfg *Config) *Session {
 		drain: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.kick = s.flushLoop
+	s.after.sent = make(chan struct{}, 1)
 	s.out.max = 1 // until hello says more
 	s.in.cancelled = make(map[uint64]struct{})
 	return s
