@@ -96,9 +96,9 @@ type Conn struct {
 
 	mu       sync.Mutex // guards everything below, and the fields of all streams
 	err      *transport.ConnError
-	streams  map[uint64]*Stream // those the other side knows of and that are not settled
-	unopened map[*Stream]struct{}
-	accepted []*Stream // opened by the other side, waiting for AcceptStream
+	streams  map[uint64]*Stream   // those the other side knows of and that are not settled
+	unopened map[*Stream]struct{} // nil until this side opens one
+	accepted []*Stream            // opened by the other side, waiting for AcceptStream
 
 	lane        LaneHandler // set once, if at all
 	pushStreams bool        // lane gets the other side's streams; set with it
@@ -139,7 +139,6 @@ func New(link io.ReadWriteCloser, cfg Config) *Conn {
 		acceptToken: make(chan struct{}, 1),
 		openToken:   make(chan struct{}, 1),
 		streams:     make(map[uint64]*Stream),
-		unopened:    make(map[*Stream]struct{}),
 		recv:        newRecvWindow(connWindow, maxConnWindow),
 		send:        sendWindow{limit: connWindow},
 		openLimit:   initialStreams,
@@ -151,8 +150,8 @@ func New(link io.ReadWriteCloser, cfg Config) *Conn {
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.closeLink = sync.OnceFunc(func() {
 		_ = link.Close()
-		if cfg.OnEnd != nil {
-			cfg.OnEnd()
+		if c.cfg.OnEnd != nil { // of c, as cfg would be kept a second time
+			c.cfg.OnEnd()
 		}
 	})
 	c.out.init(&c.mu)
@@ -239,6 +238,9 @@ func (c *Conn) tryOpen() (*Stream, error) {
 	c.opened++
 	c.ownLive++
 	s := newStream(c, false)
+	if c.unopened == nil {
+		c.unopened = make(map[*Stream]struct{})
+	}
 	c.unopened[s] = struct{}{}
 	if c.mayOpen() {
 		leave(c.openToken) // there may be others waiting

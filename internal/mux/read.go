@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	smallRead  = 4 << 10  // the buffer of a connection that is quiet
+	quietRead  = 512      // the buffer of a connection that is quiet, which most of many are
+	smallRead  = 4 << 10  // the buffer of one that has more to say at a time
 	largeRead  = 64 << 10 // the buffer of a busy one, pooled
 	directRead = 4 << 10  // a payload with that much missing is read into its chunk
 )
@@ -16,15 +17,15 @@ const (
 // A reader buffers what comes from the link. Only readLoop uses it.
 type reader struct {
 	buf   []byte // small, or large.b
-	small []byte
+	small []byte // of quietRead, or smallRead once a read filled that
 	large *chunk
 	r, w  int // buf[r:w] is what was not looked at
 	// full is true if the last read filled the buffer, so that there is more
 	// to come, and nothing was read past the buffer since.
 	full  bool
-	short bool // the last read would have fit the small buffer
+	short bool // the last read would have fit a buffer of smallRead
 	// While the connection is busy, the link's read deadline is set, so that a
-	// read that finds the link idle comes back to give large buffers up.
+	// read that finds the link idle comes back to give larger buffers up.
 	timed bool // the deadline is set
 	reads int  // since it was
 	idle  bool // it passed with nothing read
@@ -51,7 +52,12 @@ func (rd *reader) next(n int) []byte {
 
 // adjust picks the buffer for the next read.
 func (rd *reader) adjust() {
+	if rd.idle && len(rd.small) > quietRead && rd.w-rd.r < quietRead {
+		rd.resize(quietRead)
+	}
 	switch {
+	case rd.full && len(rd.small) < smallRead:
+		rd.resize(smallRead)
 	case rd.large == nil && rd.full:
 		rd.large = newChunk(largeRead)
 		rd.move(rd.large.b)
@@ -62,6 +68,15 @@ func (rd *reader) adjust() {
 		rd.r, rd.w = 0, 0
 	case rd.w == len(rd.buf):
 		rd.move(rd.buf)
+	}
+}
+
+// resize makes the small buffer one of n bytes, and moves to it what is in the
+// old one.
+func (rd *reader) resize(n int) {
+	rd.small = make([]byte, n)
+	if rd.large == nil {
+		rd.move(rd.small)
 	}
 }
 
@@ -136,7 +151,7 @@ func (c *Conn) noteBusy() {
 // fill reads more into the buffer.
 func (c *Conn) fill() error {
 	rd := &c.rd
-	if rd.adjust(); rd.large != nil {
+	if rd.adjust(); rd.large != nil || len(rd.small) > quietRead {
 		c.noteBusy()
 	}
 	n, err := c.readLink(rd.buf[rd.w:])
@@ -170,8 +185,7 @@ var errOver = errors.New("closed")
 // closes, or the connection is closed here.
 func (c *Conn) readFrames() error {
 	rd := &c.rd
-	rd.small = make([]byte, smallRead)
-	rd.buf = rd.small
+	rd.resize(quietRead)
 	for !c.cfg.ReadPreface && len(rd.buffered()) < len(Preface) {
 		if err := c.fill(); err != nil {
 			return err

@@ -12,9 +12,11 @@ import (
 type inbox struct {
 	running atomic.Int64 // calls in slots and streams
 
-	// slots are the lane calls by the low bits of their id. The reader puts
-	// calls in, whoever ends a call takes it out.
-	slots [wire.MaxLaneCalls / slotChunk]atomic.Pointer[[slotChunk]atomic.Pointer[inCall]]
+	// first and slots are the lane calls by the low bits of their id: those below
+	// firstSlots in first, which spares a connection with few calls the rest. The
+	// reader puts calls in, whoever ends a call takes it out.
+	first [firstSlots]atomic.Pointer[inCall]
+	slots atomic.Pointer[slotTable] // nil until a call has no place in first
 
 	ended atomic.Bool // set before the calls there are cancelled
 
@@ -23,35 +25,70 @@ type inbox struct {
 	cancelled map[uint64]struct{} // stream calls cancelled before they came; guarded by mu
 }
 
-// slotChunk is how many slots are made at once, as calls need them.
-const slotChunk = 256
+const (
+	firstSlots = 8   // a session has from the start
+	slotChunk  = 256 // are made at once, as calls need them
+)
+
+// A slotTable has the chunks of slots, nil where no call was. Only the reader
+// makes chunks.
+type slotTable [wire.MaxLaneCalls / slotChunk]atomic.Pointer[[slotChunk]atomic.Pointer[inCall]]
 
 // slot returns the place of a lane call, nil if none was ever that high.
 func (in *inbox) slot(id uint64) *atomic.Pointer[inCall] {
 	n := id & (wire.MaxLaneCalls - 1)
-	if chunk := in.slots[n/slotChunk].Load(); chunk != nil {
+	if n < firstSlots {
+		return &in.first[n]
+	}
+	table := in.slots.Load()
+	if table == nil {
+		return nil
+	}
+	if chunk := table[n/slotChunk].Load(); chunk != nil {
 		return &chunk[n%slotChunk]
 	}
 	return nil
 }
 
+// makeSlot is slot for a call that has none yet. Only the reader calls it.
+func (in *inbox) makeSlot(id uint64) *atomic.Pointer[inCall] {
+	table := in.slots.Load()
+	if table == nil {
+		table = new(slotTable)
+		in.slots.Store(table)
+	}
+	table[id&(wire.MaxLaneCalls-1)/slotChunk].Store(new([slotChunk]atomic.Pointer[inCall]))
+	return in.slot(id)
+}
+
 // all returns the calls being served.
 func (in *inbox) all() (calls []*inCall) {
-	for i := range in.slots {
-		chunk := in.slots[i].Load()
-		if chunk == nil {
-			continue
+	for i := range in.first {
+		if c := in.first[i].Load(); c != nil {
+			calls = append(calls, c)
 		}
-		for j := range chunk {
-			if c := chunk[j].Load(); c != nil {
-				calls = append(calls, c)
-			}
+	}
+	if table := in.slots.Load(); table != nil {
+		for i := range table {
+			calls = appendCalls(calls, table[i].Load())
 		}
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, c := range in.streams {
 		calls = append(calls, c)
+	}
+	return calls
+}
+
+func appendCalls(calls []*inCall, chunk *[slotChunk]atomic.Pointer[inCall]) []*inCall {
+	if chunk == nil {
+		return calls
+	}
+	for i := range chunk {
+		if c := chunk[i].Load(); c != nil {
+			calls = append(calls, c)
+		}
 	}
 	return calls
 }
@@ -72,8 +109,7 @@ func (in *inbox) used(id uint64) bool {
 func (in *inbox) claim(c *inCall) (running int64) {
 	slot := in.slot(c.id)
 	if slot == nil {
-		in.slots[c.id&(wire.MaxLaneCalls-1)/slotChunk].Store(new([slotChunk]atomic.Pointer[inCall]))
-		slot = in.slot(c.id)
+		slot = in.makeSlot(c.id)
 	}
 	slot.Store(c)
 	running = in.running.Add(1)
