@@ -20,6 +20,11 @@ func TestSystems(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			useSystem(ctx, t, s)
+			if s.end != nil {
+				if err := s.end(); err != nil {
+					t.Errorf("end() = %v, want nil", err)
+				}
+			}
 			if err := goleak.Find(before); err != nil {
 				t.Errorf("after Close of both ends: %v", err)
 			}

@@ -52,7 +52,7 @@ var (
 			if !ok {
 				return nil, fmt.Errorf("nobody listens at %s", addr)
 			}
-			return kithDial(ctx, t.(transport.Transport), addr, func() error { return nil })
+			return kithDial(ctx, t.(transport.Transport), addr)
 		},
 	}
 )
@@ -61,8 +61,39 @@ var (
 // the one that listens.
 var memoryServers sync.Map
 
-// kithSystem is kith over what newTransport makes, a fresh one for each end.
+// A dialler is the transport that the clients of a run share, as those of a program do:
+// it has the program's key and certificate, and over QUIC its socket.
+type dialler struct {
+	make func() transport.Transport
+	mu   sync.Mutex
+	t    transport.Transport // nil if none is made; guarded by mu
+}
+
+func (d *dialler) get() transport.Transport {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.t == nil {
+		d.t = d.make()
+	}
+	return d.t
+}
+
+// end closes the transport. The next client gets a new one.
+func (d *dialler) end() error {
+	d.mu.Lock()
+	t := d.t
+	d.t = nil
+	d.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	return t.Close()
+}
+
+// kithSystem is kith over what newTransport makes, one for the server and one for all
+// clients.
 func kithSystem(name, what string, newTransport func() transport.Transport) system {
+	clients := &dialler{make: newTransport}
 	return system{
 		name: name, what: what, path: kithPath,
 		serve: func(addr string) (server, error) {
@@ -72,17 +103,13 @@ func kithSystem(name, what string, newTransport func() transport.Transport) syst
 			return kithServe(newTransport(), transport.Addr{Host: addr})
 		},
 		dial: func(ctx context.Context, addr string) (client, error) {
-			t := newTransport()
-			return kithDial(ctx, t, addr, t.Close)
+			return kithDial(ctx, clients.get(), addr)
 		},
 		lazy: func(addr string) (client, error) {
-			t := newTransport()
-			c, err := kithclient.New(kithclient.Config{Transport: t, Addrs: []string{addr}})
-			if err != nil {
-				return nil, err
-			}
-			return &kithClient{c: c, close: t.Close}, nil
+			c, err := kithclient.New(kithclient.Config{Transport: clients.get(), Addrs: []string{addr}})
+			return &kithClient{c}, err
 		},
+		end: clients.end,
 	}
 }
 
@@ -140,19 +167,15 @@ func (s *kithServerEnd) Close() error {
 	return err
 }
 
-// A kithClient is a kith client, and what else closes with it.
-type kithClient struct {
-	c     *kithclient.Client
-	close func() error
-}
+// A kithClient is a kith client.
+type kithClient struct{ c *kithclient.Client }
 
-func kithDial(ctx context.Context, t transport.Transport, addr string, closeTransport func() error) (client, error) {
+func kithDial(ctx context.Context, t transport.Transport, addr string) (client, error) {
 	c, err := kithclient.Dial(ctx, kithclient.Config{Transport: t, Addrs: []string{addr}})
 	if err != nil {
-		_ = closeTransport() // the dial's error is the one to tell
 		return nil, err
 	}
-	return &kithClient{c: c, close: closeTransport}, nil
+	return &kithClient{c}, nil
 }
 
 func (c *kithClient) Call(ctx context.Context, req []byte) ([]byte, error) {
@@ -180,7 +203,4 @@ func (c *kithClient) Send(ctx context.Context, msg []byte, n int) error {
 	return err
 }
 
-func (c *kithClient) Close() error {
-	_ = c.c.Close() // always nil
-	return c.close()
-}
+func (c *kithClient) Close() error { return c.c.Close() }

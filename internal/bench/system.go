@@ -28,6 +28,10 @@ type system struct {
 	// measured: the client that it returns connects with that call, and saves what
 	// waiting between the two would cost.
 	lazy func(addr string) (client, error)
+
+	// end, if not nil, gives back what the clients shared. It is called when all of
+	// them are closed.
+	end func() error
 }
 
 // A server echoes calls, takes streams, and is closed once.

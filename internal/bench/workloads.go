@@ -119,5 +119,9 @@ func closeAll(conns []client) error {
 func measureCase(ctx context.Context, c testCase, e *env) (figures, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute+3*e.opt.time)
 	defer cancel()
-	return c.run(ctx, e)
+	f, err := c.run(ctx, e)
+	if e.sys.end != nil {
+		err = errors.Join(err, e.sys.end())
+	}
+	return f, err
 }
