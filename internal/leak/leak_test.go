@@ -14,8 +14,9 @@ func TestGoroutine(t *testing.T) {
 	if text, n := before.Left(nil); n != 0 {
 		t.Fatalf("Left() = %d things, want 0:\n%s", n, text)
 	}
-	until, done := make(chan struct{}), make(chan struct{})
-	go waitHandler(until, done)
+	started, until, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go waitHandler(started, until, done)
+	<-started
 	if text, n := before.Left(nil); n != 1 || !strings.Contains(text, "waitHandler") {
 		t.Errorf("Left() = %d things, want the stack of waitHandler:\n%s", n, text)
 	}
@@ -33,8 +34,9 @@ func TestGoroutine(t *testing.T) {
 }
 
 // waitHandler ends when until is closed; its test waits for done.
-func waitHandler(until <-chan struct{}, done chan<- struct{}) {
+func waitHandler(started chan<- struct{}, until <-chan struct{}, done chan<- struct{}) {
 	defer close(done)
+	close(started)
 	<-until
 }
 
