@@ -45,7 +45,7 @@ func attackerIP() net.IP {
 }
 
 func (x *attacker) dialQUIC(ctx context.Context) (*quicLink, error) {
-	cfg, err := identity.ClientTLS(x.key, x.addr.ID)
+	cfg, err := (&identity.Holder{Key: x.key}).ClientTLS(x.addr.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +259,7 @@ const recorded = 256
 
 // recordQUIC returns the first packets of handshakes, each of one datagram.
 func (x *attacker) recordQUIC(ctx context.Context) ([][]byte, error) {
-	cfg, err := identity.ClientTLS(x.key, x.addr.ID)
+	cfg, err := (&identity.Holder{Key: x.key}).ClientTLS(x.addr.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +299,7 @@ func recordInitial(ctx context.Context, cfg *tls.Config) ([]byte, error) {
 
 // recordTLS returns the first words of a handshake over TCP.
 func (x *attacker) recordTLS() ([][]byte, error) {
-	cfg, err := identity.ClientTLS(x.key, x.addr.ID)
+	cfg, err := (&identity.Holder{Key: x.key}).ClientTLS(x.addr.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func (x *attacker) dialTLS(ctx context.Context) (net.Conn, error) {
 	if err != nil || x.transport == "plain" {
 		return raw, err
 	}
-	cfg, err := identity.ClientTLS(x.key, x.addr.ID)
+	cfg, err := (&identity.Holder{Key: x.key}).ClientTLS(x.addr.ID)
 	if err != nil {
 		_ = raw.Close()
 		return nil, err

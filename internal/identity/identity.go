@@ -9,9 +9,11 @@
 package identity
 
 import (
+	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/kith-go/kith"
 )
@@ -23,7 +25,10 @@ const ALPN = "kith/1"
 // bindingLabel is the exporter label of [Binding] (RFC 8446, section 7.5).
 const bindingLabel = "EXPORTER-kith-binding"
 
-var errResumed = errors.New("resumed session, which proves no identity")
+var (
+	errResumed  = errors.New("resumed session, which proves no identity")
+	errUnproven = errors.New("handshake that proves no identity")
+)
 
 // A MismatchError says that another identity answered than the one asked for.
 type MismatchError struct {
@@ -40,12 +45,34 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("wrong identity: want %v, got %v", e.Want, e.Got)
 }
 
+// A Holder makes the configs of key mode for one key, whose certificate it issues
+// once: that takes as long as a tenth of a handshake. Its methods may be called from
+// any number of goroutines.
+type Holder struct {
+	Key *kith.Key
+
+	once sync.Once
+	cert tls.Certificate
+	err  error
+}
+
+// config returns what both ends share.
+func (h *Holder) config() (*tls.Config, error) {
+	h.once.Do(func() { h.cert, h.err = issue(h.Key) })
+	if h.err != nil {
+		return nil, h.err
+	}
+	c := &tls.Config{Certificates: []tls.Certificate{h.cert}}
+	harden(c)
+	return c, nil
+}
+
 // ServerTLS returns the config of the accepting end in key mode: TLS 1.3 with
-// key's certificate, for clients that prove an identity of their own and
+// the key's certificate, for clients that prove an identity of their own and
 // speak [ALPN]. There are no tickets, so every connection proves it anew. The
-// result is the caller's. Read the client's identity with [Peer].
-func ServerTLS(key *kith.Key) (*tls.Config, error) {
-	c, err := keyConfig(key)
+// result is the caller's. Read the client's identity with [Proven].
+func (h *Holder) ServerTLS() (*tls.Config, error) {
+	c, err := h.config()
 	if err != nil {
 		return nil, err
 	}
@@ -64,20 +91,20 @@ func ServerTLS(key *kith.Key) (*tls.Config, error) {
 }
 
 // ClientTLS returns the config of the dialling end in key mode: TLS 1.3 with
-// key's certificate, to a server that proves to be want and speaks [ALPN].
+// the key's certificate, to a server that proves to be want and speaks [ALPN].
 // When another identity answers, or something that proves none, the handshake
 // fails with a [*MismatchError].
 // A want that is zero, or no good key, is an error. It sends no server name
 // unless the caller sets one; an ID must never be in it, since anybody on the
 // way can read it. The result is the caller's.
-func ClientTLS(key *kith.Key, want kith.ID) (*tls.Config, error) {
+func (h *Holder) ClientTLS(want kith.ID) (*tls.Config, error) {
 	if want.IsZero() {
 		return nil, errors.New("no identity to expect")
 	}
 	if _, err := kith.IDFromPublicKey(want.PublicKey()); err != nil {
 		return nil, err
 	}
-	c, err := keyConfig(key)
+	c, err := h.config()
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +123,20 @@ func ClientTLS(key *kith.Key, want kith.ID) (*tls.Config, error) {
 		return nil
 	}
 	return c, nil
+}
+
+// Proven is [Peer] for a handshake with a config that a [Holder] made. That has
+// checked the certificate, so it is read here and not checked again, which would take
+// another tenth of the handshake.
+func Proven(cs *tls.ConnectionState) (kith.ID, error) {
+	if !cs.HandshakeComplete || cs.DidResume || len(cs.PeerCertificates) != 1 {
+		return kith.ID{}, errUnproven
+	}
+	pub, ok := cs.PeerCertificates[0].PublicKey.(ed25519.PublicKey)
+	if !ok {
+		return kith.ID{}, errUnproven
+	}
+	return kith.ID(pub), nil
 }
 
 // Peer returns the identity that the other side proved in a finished
@@ -134,17 +175,6 @@ func Binding(cs *tls.ConnectionState) ([32]byte, error) {
 		return [32]byte{}, fmt.Errorf("channel binding: %w", err)
 	}
 	return [32]byte(b), nil
-}
-
-// keyConfig returns what both ends share in key mode.
-func keyConfig(key *kith.Key) (*tls.Config, error) {
-	cert, err := issue(key)
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{cert}}
-	harden(c)
-	return c, nil
 }
 
 // harden sets what holds in both modes.

@@ -74,7 +74,7 @@ func handshakeOver(a, b net.Conn, client, server *tls.Config) (c, s tls.Connecti
 
 func serverTLS(t *testing.T, key *kith.Key) *tls.Config {
 	t.Helper()
-	c, err := identity.ServerTLS(key)
+	c, err := (&identity.Holder{Key: key}).ServerTLS()
 	if err != nil {
 		t.Fatalf("ServerTLS(key) = %v", err)
 	}
@@ -83,7 +83,7 @@ func serverTLS(t *testing.T, key *kith.Key) *tls.Config {
 
 func clientTLS(t *testing.T, key *kith.Key, want kith.ID) *tls.Config {
 	t.Helper()
-	c, err := identity.ClientTLS(key, want)
+	c, err := (&identity.Holder{Key: key}).ClientTLS(want)
 	if err != nil {
 		t.Fatalf("ClientTLS(key, want) = %v", err)
 	}
@@ -114,6 +114,11 @@ func TestMutual(t *testing.T) {
 	}
 	checkProven(t, "client's state", &c, sk.ID())
 	checkProven(t, "server's state", &s, ck.ID())
+	for cs, want := range map[*tls.ConnectionState]kith.ID{&c: sk.ID(), &s: ck.ID()} {
+		if got, err := identity.Proven(cs); err != nil || got != want {
+			t.Errorf("Proven() = %v, %v, want %v", got, err, want)
+		}
+	}
 	cb, cerr := identity.Binding(&c)
 	sb, serr := identity.Binding(&s)
 	if cerr != nil || serr != nil || cb != sb || cb == [32]byte{} {
@@ -144,13 +149,13 @@ func TestWrongPeer(t *testing.T) {
 }
 
 func TestBadArguments(t *testing.T) {
-	if _, err := identity.ClientTLS(kith.NewKey(), kith.ID{}); err == nil {
+	if _, err := (&identity.Holder{Key: kith.NewKey()}).ClientTLS(kith.ID{}); err == nil {
 		t.Error("ClientTLS(key, zero) = nil, want an error")
 	}
-	if _, err := identity.ClientTLS(kith.NewKey(), kith.ID{0: 1}); err == nil {
+	if _, err := (&identity.Holder{Key: kith.NewKey()}).ClientTLS(kith.ID{0: 1}); err == nil {
 		t.Error("ClientTLS(key, low-order) = nil, want an error")
 	}
-	if _, err := identity.ServerTLS(nil); err == nil {
+	if _, err := (&identity.Holder{Key: nil}).ServerTLS(); err == nil {
 		t.Error("ServerTLS(nil) = nil, want an error")
 	}
 	for _, base := range []*tls.Config{nil, {}, {MaxVersion: tls.VersionTLS12}} {
@@ -160,6 +165,11 @@ func TestBadArguments(t *testing.T) {
 	}
 	if _, err := identity.Peer(&tls.ConnectionState{}); err == nil {
 		t.Error("Peer(unfinished) = nil, want an error")
+	}
+	for _, cs := range []*tls.ConnectionState{{}, {HandshakeComplete: true}, {HandshakeComplete: true, DidResume: true}} {
+		if _, err := identity.Proven(cs); err == nil {
+			t.Errorf("Proven(%+v) = nil, want an error", cs)
+		}
 	}
 }
 

@@ -72,8 +72,8 @@ func BenchmarkStreamThroughput(b *testing.B) {
 
 func tlsPair(b *testing.B) (x, y *tls.Conn) {
 	sk, ck := kith.NewKey(), kith.NewKey()
-	scfg, _ := identity.ServerTLS(sk)
-	ccfg, _ := identity.ClientTLS(ck, sk.ID())
+	scfg, _ := (&identity.Holder{Key: sk}).ServerTLS()
+	ccfg, _ := (&identity.Holder{Key: ck}).ClientTLS(sk.ID())
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)

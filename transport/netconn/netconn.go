@@ -127,8 +127,9 @@ func (cfg Config) withDefaults() Config {
 // listener, one for each connection in its handshake, and those of the
 // connections.
 type Transport struct {
-	cfg Config
-	log *gate
+	cfg    Config
+	holder identity.Holder
+	log    *gate
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -144,6 +145,7 @@ func New(cfg Config) *Transport {
 	cfg = cfg.withDefaults()
 	t := &Transport{
 		cfg:       cfg,
+		holder:    identity.Holder{Key: cfg.Key},
 		log:       newGate(cfg.Logger, cfg.Scheme),
 		listeners: make(map[*listener]struct{}),
 		conns:     make(map[*mux.Conn]struct{}),
@@ -359,7 +361,7 @@ func (t *Transport) clientTLS(a transport.Addr) (*tls.Config, error) {
 	case t.cfg.TLS == nil && a.ID.IsZero():
 		return nil, transport.ErrNoIdentity
 	case t.cfg.TLS == nil:
-		return identity.ClientTLS(t.cfg.Key, a.ID)
+		return t.holder.ClientTLS(a.ID)
 	}
 	cfg, err := identity.CustomTLS(t.cfg.TLS, t.cfg.Key, false)
 	if err == nil && cfg.ServerName == "" {
@@ -376,7 +378,7 @@ func (t *Transport) serverTLS() (*tls.Config, error) {
 	case t.cfg.Plaintext:
 		return nil, nil
 	case t.cfg.TLS == nil:
-		return identity.ServerTLS(t.cfg.Key)
+		return t.holder.ServerTLS()
 	}
 	return identity.CustomTLS(t.cfg.TLS, t.cfg.Key, true)
 }

@@ -68,8 +68,12 @@ func (t *Transport) secure(ctx context.Context, raw Pipe, cfg *tls.Config, diale
 	if state.NegotiatedProtocol != transport.ALPN {
 		return nil, info, fmt.Errorf("protocol %q negotiated, want %q", state.NegotiatedProtocol, transport.ALPN)
 	}
+	proven := identity.Peer
+	if t.cfg.TLS == nil {
+		proven = identity.Proven
+	}
 	var err error
-	if info.Peer, err = identity.Peer(&state); err != nil {
+	if info.Peer, err = proven(&state); err != nil {
 		return nil, info, err
 	}
 	info.Remote.ID = info.Peer

@@ -17,11 +17,11 @@ import (
 func rawPair(b *testing.B) (dialed, accepted *quicgo.Conn) {
 	b.Helper()
 	key := kith.NewKey()
-	st, err := identity.ServerTLS(key)
+	st, err := (&identity.Holder{Key: key}).ServerTLS()
 	if err != nil {
 		b.Fatal(err)
 	}
-	ct, err := identity.ClientTLS(key, key.ID())
+	ct, err := (&identity.Holder{Key: key}).ClientTLS(key.ID())
 	if err != nil {
 		b.Fatal(err)
 	}

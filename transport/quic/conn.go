@@ -34,7 +34,11 @@ type conn struct {
 // If it fails, the caller keeps both.
 func (s *socket) newConn(qc *quicgo.Conn, sh *share, local transport.Addr, dialed bool) (*conn, error) {
 	tls := qc.ConnectionState().TLS
-	peer, err := identity.Peer(&tls)
+	proven := identity.Peer
+	if s.t.cfg.TLS == nil {
+		proven = identity.Proven
+	}
+	peer, err := proven(&tls)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func (t *Transport) dial(ctx context.Context, a transport.Addr) (*conn, error) {
 func (t *Transport) clientTLS(a transport.Addr) (*tls.Config, error) {
 	switch {
 	case !a.ID.IsZero():
-		return identity.ClientTLS(t.key, a.ID)
+		return t.holder.ClientTLS(a.ID)
 	case t.cfg.TLS == nil:
 		return nil, transport.ErrNoIdentity
 	}

@@ -91,7 +91,7 @@ func (t *Transport) serverTLS() (*tls.Config, error) {
 	if t.cfg.TLS != nil {
 		return identity.CustomTLS(t.cfg.TLS, t.cfg.Key, true)
 	}
-	return identity.ServerTLS(t.key)
+	return t.holder.ServerTLS()
 }
 
 // servedID returns the ID by which listeners can be dialled: zero if it is

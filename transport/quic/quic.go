@@ -32,6 +32,7 @@ import (
 	"sync"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/identity"
 	"github.com/kith-go/kith/internal/ration"
 	"github.com/kith-go/kith/transport"
 	quicgo "github.com/quic-go/quic-go"
@@ -91,11 +92,12 @@ type Config struct {
 // any number of goroutines. Goroutines run for a Dial in progress, for each
 // socket (three, five with a listener) and each connection (two).
 type Transport struct {
-	cfg  Config
-	key  *kith.Key // never nil
-	quic *quicgo.Config
-	log  *slog.Logger
-	fail ration.Lines // of messages about failed handshakes
+	cfg    Config
+	key    *kith.Key       // never nil
+	holder identity.Holder // of key
+	quic   *quicgo.Config
+	log    *slog.Logger
+	fail   ration.Lines // of messages about failed handshakes
 
 	work sync.WaitGroup // Dials in progress, and conns until endHandler is done
 	done chan struct{}  // closed by Close when all has ended
@@ -142,6 +144,7 @@ func New(cfg Config) *Transport {
 			t.log.Info("fresh identity, as no key was configured", "id", t.key.ID())
 		}
 	}
+	t.holder.Key = t.key
 	return t
 }
 

@@ -252,7 +252,7 @@ func TestForeignCodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, err := identity.ClientTLS(kith.NewKey(), l.Addr().ID)
+	conf, err := (&identity.Holder{Key: kith.NewKey()}).ClientTLS(l.Addr().ID)
 	if err != nil {
 		t.Fatal(err)
 	}
