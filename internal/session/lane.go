@@ -85,7 +85,7 @@ func (s *Session) flushLocked() {
 // gives up mu. Where no other call is under way, nothing is gained by waiting
 // for others' frames, and the frame is written here if that needs no waiting.
 func (s *Session) sendLocked() {
-	if !s.lane.flushing {
+	if !s.lane.flushing || s.out.dead != nil { // who sends takes them along, if it ever returns
 		s.appendOutcomesLocked()
 	}
 	if s.try == nil || s.lane.flushing || s.out.dead != nil || s.out.open > 1 || s.in.running.Load() > 0 {

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/mux"
+	"github.com/kith-go/kith/transport"
 )
 
 // A heldLink holds each write that must not wait until it is let go.
@@ -55,6 +57,21 @@ func TestOutcomeDuringWrite(t *testing.T) {
 			t.Errorf("%d calls are being served, want 0", n)
 		}
 	})
+}
+
+// An outcome that comes after the end of the session gives back what the call held,
+// though somebody is still in a write.
+func TestOutcomeAfterEnd(t *testing.T) {
+	w := NewWorkers(-1)
+	s := &Session{cfg: &Config{Workers: w}}
+	s.out.dead = &transport.ConnError{Code: kith.Unavailable}
+	s.lane.flushing = true
+	w.busy.Store(2)
+	s.sendOutcome(lateCall(s, 0, "first"))
+	s.sendOutcome(lateCall(s, 1, "second"))
+	if n, busy := s.in.running.Load(), w.Busy(); n != 0 || busy != 0 {
+		t.Errorf("%d calls are being served, %d have a place, want none", n, busy)
+	}
 }
 
 // lateCall returns a call whose handler has returned.
