@@ -55,6 +55,17 @@ func (l *load) noteCall(c *inCall) {
 	l.small[0].at = s.base.Add(c.began)
 }
 
+// forget lets go of a session that has ended.
+func (w *Workers) forget(s *Session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.load.small {
+		if w.load.small[i].by == s {
+			w.load.small[i] = smallCall{}
+		}
+	}
+}
+
 // noteSent notes that a worker is sent for a call of s.
 func (l *load) noteSent(s *Session) {
 	l.sent = time.Time{}

@@ -98,6 +98,17 @@ func TestTurnsDuringRest(t *testing.T) {
 	}
 }
 
+// A session that has ended is not kept for its last call.
+func TestEndedSessionIsForgotten(t *testing.T) {
+	w, ended, other := newWaiting(), new(Session), new(Session)
+	waiting(w, other, 1)
+	waiting(w, ended, 1)
+	w.forget(ended)
+	if s := &w.load.small; s[0].by != nil || s[1].by != other {
+		t.Errorf("kept are %p and %p, want only %p", s[0].by, s[1].by, other)
+	}
+}
+
 // Of the time that workers take to come only that of crowded sessions counts.
 func TestLateWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -272,6 +272,9 @@ func (s *Session) end(why *transport.ConnError) {
 		}
 	}
 	s.in.cancelAll()
+	if w := s.cfg.Workers; w != nil {
+		w.forget(s)
+	}
 }
 
 // kill ends the connection because of what the other side did, or because it
