@@ -112,7 +112,7 @@ func (c *Conn) sayGoodbye(e *transport.ConnError) {
 	}
 	if half, can := c.link.(interface{ CloseWrite() error }); can && ok {
 		_ = half.CloseWrite()
-		if c.readLimit == nil || c.readLimit.SetReadDeadline(time.Now().Add(linger)) != nil {
+		if c.limitReads(time.Now().Add(linger)) != nil {
 			c.mu.Lock()
 			c.closeTimer.Reset(linger)
 			c.mu.Unlock()
@@ -120,6 +120,16 @@ func (c *Conn) sayGoodbye(e *transport.ConnError) {
 		return
 	}
 	c.closeLink()
+}
+
+// closeLink closes the link, once.
+func (c *Conn) closeLink() {
+	c.linkOnce.Do(func() {
+		_ = c.link.Close()
+		if c.cfg.OnEnd != nil {
+			c.cfg.OnEnd()
+		}
+	})
 }
 
 // tearDown closes the link and waits for what writes to it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -74,31 +75,29 @@ type Conn struct {
 	// direct is true if a write to the link can be interrupted and resumed
 	// later, so that callers may write their own slices to it.
 	direct     bool
-	timedReads bool                                           // a read of the link may be interrupted by a deadline
-	try        *tryWriter                                     // nil if the link has none
-	readLimit  interface{ SetReadDeadline(time.Time) error }  // the link, nil if it cannot
-	sendLimit  interface{ SetWriteDeadline(time.Time) error } // the link, nil if it cannot
+	timedReads bool       // a read of the link may be interrupted by a deadline
+	try        *tryWriter // nil if the link has none
 
 	ctx    context.Context // ends with the connection, after err was set
 	cancel context.CancelCauseFunc
 
-	running   atomic.Bool   // readLoop was started; set under mu
-	over      atomic.Bool   // err is set
-	gone      chan struct{} // closed when the link is, and the last goroutine is done
-	inLane    atomic.Bool   // readLoop is in a method of lane
-	loops     sync.WaitGroup
-	closeLink func() // closes the link, once
-
-	acceptToken chan struct{} // holds one if AcceptStream may have something; many send
-	openToken   chan struct{} // holds one if there may be room to open; many send
+	running  atomic.Bool   // readLoop was started; set under mu
+	over     atomic.Bool   // err is set
+	gone     chan struct{} // closed when the link is, and the last goroutine is done
+	inLane   atomic.Bool   // readLoop is in a method of lane
+	loops    sync.WaitGroup
+	linkOnce sync.Once // the link is closed
 
 	rd reader // readLoop only
 
 	mu       sync.Mutex // guards everything below, and the fields of all streams
 	err      *transport.ConnError
-	streams  map[uint64]*Stream   // those the other side knows of and that are not settled
+	streams  map[uint64]*Stream   // those the other side knows of and that are not settled; nil until there is one
 	unopened map[*Stream]struct{} // nil until this side opens one
 	accepted []*Stream            // opened by the other side, waiting for AcceptStream
+
+	mayAccept token // left if AcceptStream may have something
+	hasRoom   token // left if there may be room to open
 
 	lane        LaneHandler // set once, if at all
 	pushStreams bool        // lane gets the other side's streams; set with it
@@ -132,28 +131,18 @@ type Conn struct {
 func New(link io.ReadWriteCloser, cfg Config) *Conn {
 	cfg.Info.Dialed = cfg.Dialed
 	c := &Conn{
-		link:        link,
-		cfg:         cfg,
-		direct:      plain(link) && canInterrupt,
-		gone:        make(chan struct{}),
-		acceptToken: make(chan struct{}, 1),
-		openToken:   make(chan struct{}, 1),
-		streams:     make(map[uint64]*Stream),
-		recv:        newRecvWindow(connWindow, maxConnWindow),
-		send:        sendWindow{limit: connWindow},
-		openLimit:   initialStreams,
-		peerLimit:   initialStreams,
+		link:      link,
+		cfg:       cfg,
+		direct:    plain(link) && canInterrupt,
+		gone:      make(chan struct{}),
+		recv:      newRecvWindow(connWindow, maxConnWindow),
+		send:      sendWindow{limit: connWindow},
+		openLimit: initialStreams,
+		peerLimit: initialStreams,
 	}
-	c.readLimit, _ = link.(interface{ SetReadDeadline(time.Time) error })
-	c.timedReads = (cfg.TimedReads || plain(link)) && c.readLimit != nil
-	c.sendLimit, _ = link.(interface{ SetWriteDeadline(time.Time) error })
+	_, limits := link.(readLimiter)
+	c.timedReads = (cfg.TimedReads || plain(link)) && limits
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.closeLink = sync.OnceFunc(func() {
-		_ = link.Close()
-		if c.cfg.OnEnd != nil { // of c, as cfg would be kept a second time
-			c.cfg.OnEnd()
-		}
-	})
 	c.out.init(&c.mu)
 	c.out.greeted = cfg.SentPreface
 	if c.direct {
@@ -170,6 +159,21 @@ func plain(link io.ReadWriteCloser) bool {
 		return true
 	}
 	return false
+}
+
+type readLimiter interface{ SetReadDeadline(time.Time) error }
+
+// limitReads sets the read deadline of a link that has one.
+func (c *Conn) limitReads(t time.Time) error {
+	if l, ok := c.link.(readLimiter); ok {
+		return l.SetReadDeadline(t)
+	}
+	return os.ErrNoDeadline
+}
+
+// limitWrites sets the write deadline of the link, which is direct.
+func (c *Conn) limitWrites(t time.Time) {
+	_ = c.link.(interface{ SetWriteDeadline(time.Time) error }).SetWriteDeadline(t)
 }
 
 // canInterrupt is true where an interrupted write says exactly how much was
@@ -213,12 +217,12 @@ func (c *Conn) Info() transport.Info { return c.cfg.Info }
 func (c *Conn) OpenStream(ctx context.Context) (transport.Stream, error) {
 	c.start()
 	for {
-		s, err := c.tryOpen()
+		s, room, err := c.tryOpen()
 		if s != nil || err != nil {
 			return streamOrNil(s), err
 		}
 		select {
-		case <-c.openToken:
+		case <-room:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("open stream: %w", ctx.Err())
 		case <-c.ctx.Done():
@@ -226,26 +230,28 @@ func (c *Conn) OpenStream(ctx context.Context) (transport.Stream, error) {
 	}
 }
 
-func (c *Conn) tryOpen() (*Stream, error) {
+// tryOpen returns neither a stream nor an error where there is no room, but what
+// to wait on for some.
+func (c *Conn) tryOpen() (s *Stream, room <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return nil, c.err
+		return nil, nil, c.err
 	}
 	if !c.mayOpen() {
-		return nil, nil
+		return nil, c.hasRoom.wanted(), nil
 	}
 	c.opened++
 	c.ownLive++
-	s := newStream(c, false)
+	s = newStream(c, false)
 	if c.unopened == nil {
 		c.unopened = make(map[*Stream]struct{})
 	}
 	c.unopened[s] = struct{}{}
 	if c.mayOpen() {
-		leave(c.openToken) // there may be others waiting
+		c.hasRoom.leave() // there may be others waiting
 	}
-	return s, nil
+	return s, nil, nil
 }
 
 // mayOpen holds us to the other side's limit, and to our own one too, so that
@@ -261,12 +267,12 @@ func (c *Conn) mayOpen() bool {
 func (c *Conn) AcceptStream(ctx context.Context) (transport.Stream, error) {
 	c.start()
 	for {
-		s, err := c.tryAccept()
+		s, come, err := c.tryAccept()
 		if s != nil || err != nil {
 			return s, err
 		}
 		select {
-		case <-c.acceptToken:
+		case <-come:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("accept stream: %w", ctx.Err())
 		case <-c.ctx.Done():
@@ -274,26 +280,28 @@ func (c *Conn) AcceptStream(ctx context.Context) (transport.Stream, error) {
 	}
 }
 
-func (c *Conn) tryAccept() (transport.Stream, error) {
+// tryAccept returns neither a stream nor an error where none has come, but what to
+// wait on for one.
+func (c *Conn) tryAccept() (st transport.Stream, come <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return nil, c.err
+		return nil, nil, c.err
 	}
 	if s := c.takeLaneStream(); s != nil {
-		return s, nil
+		return s, nil, nil
 	}
 	if len(c.accepted) == 0 {
-		return nil, nil
+		return nil, c.mayAccept.wanted(), nil
 	}
 	s := c.accepted[0]
 	c.accepted[0] = nil
 	if c.accepted = c.accepted[1:]; len(c.accepted) > 0 {
-		leave(c.acceptToken)
+		c.mayAccept.leave()
 	} else {
 		c.accepted = nil
 	}
-	return s, nil
+	return s, nil, nil
 }
 
 // streamOrNil keeps a nil *Stream from becoming a non-nil interface.
@@ -304,10 +312,22 @@ func streamOrNil(s *Stream) transport.Stream {
 	return s
 }
 
-// leave puts a token into a channel that holds one.
-func leave(token chan struct{}) {
+// A token wakes one of those who wait for something. It holds one wake-up, and
+// nothing while nobody has waited yet. Its methods are called with mu held, by those
+// who wait once they have seen that they must.
+type token struct{ ch chan struct{} }
+
+// wanted returns what to wait on.
+func (t *token) wanted() <-chan struct{} {
+	if t.ch == nil {
+		t.ch = make(chan struct{}, 1)
+	}
+	return t.ch
+}
+
+func (t *token) leave() {
 	select {
-	case token <- struct{}{}:
+	case t.ch <- struct{}{}: // never if it is nil
 	default:
 	}
 }

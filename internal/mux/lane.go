@@ -100,8 +100,8 @@ func (c *Conn) writeLaneFrame(p []byte) error {
 	return nil
 }
 
-// oneWrite is up to which size frames are copied together for a link that
-// cannot gather slices.
+// oneWrite is up to which size frames are copied together rather than gathered,
+// which some links cannot, and costs the others memory that they keep.
 const oneWrite = 4 << 10
 
 // writeLink writes ctl, if it is not nil, and p. The caller has the writer
@@ -113,9 +113,6 @@ func (c *Conn) writeLink(ctl *chunk, p []byte) error {
 	}
 	defer ctl.free()
 	switch {
-	case c.direct:
-		_, err := c.writeVec(nil, ctl.bytes(), p)
-		return err
 	case ctl.w+len(p) <= oneWrite:
 		both := newChunk(ctl.w + len(p))
 		defer both.free()
@@ -123,6 +120,9 @@ func (c *Conn) writeLink(ctl *chunk, p []byte) error {
 		both.append(p)
 		n, err := c.link.Write(both.bytes())
 		return shortWrite(n, both.w, err)
+	case c.direct:
+		_, err := c.writeVec(nil, ctl.bytes(), p)
+		return err
 	}
 	n, err := c.link.Write(ctl.bytes())
 	if err = shortWrite(n, ctl.w, err); err != nil {

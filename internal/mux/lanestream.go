@@ -57,7 +57,7 @@ func (c *Conn) keepLane(p []byte) (kept bool, err error) {
 		s = &laneStream{c: c}
 		s.changed.L = &c.mu
 		c.laneStream = s
-		leave(c.acceptToken)
+		c.mayAccept.leave()
 	}
 	if !s.taken && s.unread.Len()+len(p) > maxEarly {
 		return false, frameErrorf("more than %d bytes on the lane, which is not in use", maxEarly)
@@ -84,7 +84,7 @@ func (c *Conn) takeLaneStream() transport.Stream {
 	}
 	s.taken = true
 	if len(c.accepted) > 0 {
-		leave(c.acceptToken) // for who else waits
+		c.mayAccept.leave() // for who else waits
 	}
 	return s
 }

@@ -137,7 +137,7 @@ func (c *Conn) timeReads(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
-		_ = c.readLimit.SetReadDeadline(t)
+		_ = c.limitReads(t)
 	}
 }
 

@@ -41,10 +41,10 @@ func (c *Conn) open(id uint64) (*Stream, error) {
 	c.peerOpened++
 	s := newStream(c, true)
 	s.id = id
-	c.streams[id] = s
+	c.enter(s)
 	if !c.pushStreams && c.err == nil {
 		c.accepted = append(c.accepted, s)
-		leave(c.acceptToken)
+		c.mayAccept.leave()
 	}
 	if c.streamsDue() {
 		c.kick()
@@ -321,7 +321,7 @@ func (c *Conn) onStreams(limit uint64) bool {
 	}
 	c.openLimit = limit
 	if c.mayOpen() {
-		leave(c.openToken)
+		c.hasRoom.leave()
 	}
 	return true
 }

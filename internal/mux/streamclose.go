@@ -81,7 +81,7 @@ func (s *Stream) settle() {
 	}
 	c.ownLive--
 	if c.mayOpen() {
-		leave(c.openToken)
+		c.hasRoom.leave()
 	}
 }
 

@@ -174,7 +174,7 @@ func (s *Stream) writeDirect(p []byte, last bool) error {
 	w.current = nil
 	if w.interrupted {
 		w.interrupted = false
-		_ = c.sendLimit.SetWriteDeadline(time.Time{})
+		c.limitWrites(time.Time{})
 		if os.IsTimeout(err) {
 			c.keepRest(n, first, w.head[:], p)
 			err = nil

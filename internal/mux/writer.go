@@ -37,9 +37,14 @@ type writer struct {
 	grace      *time.Timer
 	turns      writerQueue // streams whose Write waits for the role, or for room in queue
 
-	iov  [3][]byte // of the holder of the role
-	vec  net.Buffers
-	head [headerLen]byte
+	gather *gather // of the holder of the role; nil until slices are gathered
+	head   [headerLen]byte
+}
+
+// A gather is the slices that are written to the link in one go.
+type gather struct {
+	iov [3][]byte
+	vec net.Buffers
 }
 
 func (w *writer) init(mu *sync.Mutex) {
@@ -250,8 +255,16 @@ func (s *Stream) openFlag() uint8 {
 	s.id = c.ownID(c.onWire)
 	c.onWire++
 	delete(c.unopened, s)
-	c.streams[s.id] = s
+	c.enter(s)
 	return flagOpen
+}
+
+// enter makes s, which has got its id, one of those the other side knows of.
+func (c *Conn) enter(s *Stream) {
+	if c.streams == nil {
+		c.streams = make(map[uint64]*Stream)
+	}
+	c.streams[s.id] = s
 }
 
 // ownID returns the id of the n-th stream that this side opens, from 0.
@@ -265,14 +278,17 @@ func (c *Conn) ownID(n uint64) uint64 {
 // writeVec writes up to three slices to the link in one go where it can. The
 // caller has the writer role, and not mu.
 func (c *Conn) writeVec(a, b, p []byte) (int, error) {
-	w := &c.out
-	w.iov = [3][]byte{a, b, p}
-	w.vec = w.iov[:]
-	if len(a) == 0 {
-		w.vec = w.vec[1:]
+	if c.out.gather == nil {
+		c.out.gather = new(gather)
 	}
-	n, err := w.vec.WriteTo(c.link)
-	w.iov = [3][]byte{}
+	g := c.out.gather
+	g.iov = [3][]byte{a, b, p}
+	g.vec = g.iov[:]
+	if len(a) == 0 {
+		g.vec = g.vec[1:]
+	}
+	n, err := g.vec.WriteTo(c.link)
+	g.iov = [3][]byte{}
 	return int(n), shortWrite(int(n), len(a)+len(b)+len(p), err)
 }
 
@@ -289,6 +305,6 @@ func shortWrite(n, want int, err error) error {
 func (c *Conn) interrupt(s *Stream) {
 	if w := &c.out; w.current == s && !w.interrupted {
 		w.interrupted = true
-		_ = c.sendLimit.SetWriteDeadline(time.Unix(1, 0))
+		c.limitWrites(time.Unix(1, 0))
 	}
 }
