@@ -58,7 +58,7 @@ func (c *Client) try(ctx context.Context, index int) error {
 		return err
 	}
 	cn := &conn{client: c, s: s, addr: info.Remote, index: index, settled: make(chan struct{})}
-	if !c.publish(cn, tc) {
+	if !c.publish(cn) {
 		_ = s.Close(kith.Canceled, "client closed")
 		return ErrClosed
 	}
@@ -74,7 +74,7 @@ func (c *Client) try(ctx context.Context, index int) error {
 
 // publish makes a new conn one of the client's. It reports false if that is
 // closing.
-func (c *Client) publish(cn *conn, tc transport.Conn) bool {
+func (c *Client) publish(cn *conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
@@ -82,7 +82,7 @@ func (c *Client) publish(cn *conn, tc transport.Conn) bool {
 	}
 	c.conns[cn] = struct{}{}
 	c.loops.Add(1)
-	context.AfterFunc(tc.Context(), cn.onEnd)
+	cn.s.AfterEnd(cn.onEnd)
 	if c.cfg.Admit == nil {
 		c.early = cn
 		c.wakeLocked()

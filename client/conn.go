@@ -147,15 +147,12 @@ func (cn *conn) drainHandler(ctx context.Context) error {
 	return err
 }
 
-// onEnd runs when the connection has ended, on a goroutine of its own, which
-// Close waits for.
+// onEnd runs when the session and its connection have ended, on a goroutine of
+// its own, which Close waits for.
 func (cn *conn) onEnd() {
 	c := cn.client
 	defer c.loops.Done()
-	// Both are near: the session sees the end of its connection as this does,
-	// and must do so before Close gives it another reason.
-	<-cn.settled
-	<-cn.s.Ended()
+	<-cn.settled                         // near
 	_ = cn.s.Close(kith.Unavailable, "") // joins its goroutines
 	c.retire(cn, cn.s.Err())
 	c.mu.Lock()

@@ -112,7 +112,7 @@ func (c *conn) helloHandler() {
 	c.draining = s.state != serving
 	drain := c.draining
 	s.mu.Unlock()
-	context.AfterFunc(c.tc.Context(), c.onEnd)
+	sess.AfterEnd(c.onEnd)
 	if drain {
 		c.drainHandler()
 	}
@@ -168,12 +168,11 @@ func (c *conn) log(level slog.Level, what string, err error) {
 // that, and waits for it.
 func (c *conn) drainHandler() { _ = c.sess.Drain(c.tc.Context()) }
 
-// onEnd runs when the connection has ended, on a goroutine of its own, which
-// Close waits for. A session with handlers left is remembered until they have
+// onEnd runs when the session and its connection have ended, on a goroutine of
+// its own, which Close waits for. A session with handlers left is remembered until they have
 // returned.
 func (c *conn) onEnd() {
 	s := c.s
-	<-c.sess.Ended()                       // near: it must see why before Close gives another reason
 	_ = c.sess.Close(kith.Unavailable, "") // joins its goroutines
 	running := len(c.sess.Serving()) > 0
 	s.mu.Lock()

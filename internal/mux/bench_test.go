@@ -75,6 +75,8 @@ type laneEcho struct {
 
 func (l *laneEcho) LaneStream(*mux.Stream) {}
 
+func (l *laneEcho) LaneEnd() {}
+
 func (l *laneEcho) LaneData(p []byte) error {
 	if l.back != nil {
 		l.back <- len(p)

@@ -82,8 +82,12 @@ func (c *Conn) end(err *transport.ConnError) bool {
 	if c.laneStream != nil {
 		c.laneStream.changed.Broadcast()
 	}
+	h := c.lane
 	c.mu.Unlock()
 	c.cancel(err)
+	if h != nil {
+		go c.laneEndHandler(h)
+	}
 	return true
 }
 

@@ -23,6 +23,10 @@ type LaneHandler interface {
 	// LaneStream gets every stream that the other side opens, when its first
 	// frame has come.
 	LaneStream(s *Stream)
+
+	// LaneEnd is called when the connection has ended, its Context too, unlike the
+	// others on a goroutine of its own: it may block, and call CloseWithError.
+	LaneEnd()
 }
 
 // StartLane makes h the receiver of the lane and of the other side's streams,
@@ -43,11 +47,23 @@ func (c *Conn) startLane(h LaneHandler, streams bool) bool {
 	if unused {
 		c.lane, c.pushStreams = h, streams
 	}
+	ended := c.err != nil
 	c.mu.Unlock()
-	if unused {
+	switch {
+	case unused && ended:
+		go c.laneEndHandler(h)
+	case unused:
 		c.start()
 	}
 	return unused
+}
+
+// laneEndHandler tells h that the connection has ended: a context.AfterFunc would take
+// half a kilobyte as long as the connection lives. It ends when h has done what it does
+// then; nobody waits for it.
+func (c *Conn) laneEndHandler(h LaneHandler) {
+	<-c.ctx.Done() // err is set a moment before
+	h.LaneEnd()
 }
 
 // WriteLane writes p[Headroom:] as data of the lane, together with whatever

@@ -17,6 +17,7 @@ import (
 type laneLog struct {
 	data    func(p []byte) error // nil: into got
 	stream  func(s *mux.Stream)  // nil: reset
+	end     func()               // nil: nothing
 	mu      sync.Mutex
 	got     []byte
 	enough  int
@@ -46,6 +47,48 @@ func (l *laneLog) LaneStream(s *mux.Stream) {
 		return
 	}
 	s.Reset(kith.Unimplemented)
+}
+
+func (l *laneLog) LaneEnd() {
+	if l.end != nil {
+		l.end()
+	}
+}
+
+// Whoever has the lane is told of the end of the connection at both ends, once, and
+// also if that came before.
+func TestLaneEnd(t *testing.T) {
+	overLinks(t, func(t *testing.T, a, b *mux.Conn) {
+		told := make(chan error, 6)
+		logOf := func(c *mux.Conn) *laneLog {
+			l := newLaneLog(0)
+			l.end = func() {
+				err := c.Context().Err()
+				c.CloseWithError(kith.OK, "")
+				told <- err
+			}
+			return l
+		}
+		a.StartLane(logOf(a))
+		b.StartLane(logOf(b))
+		a.CloseWithError(kith.OK, "")
+		for range 2 {
+			if err := <-told; err == nil {
+				t.Error("the lane's end came before that of the Context")
+			}
+		}
+	})
+	overLinks(t, func(t *testing.T, a, b *mux.Conn) {
+		a.CloseWithError(kith.OK, "")
+		told := make(chan struct{})
+		l := newLaneLog(0)
+		l.end = func() { close(told) } // panics the second time
+		if !a.StartLane(l) {
+			t.Error("StartLane() of a connection that has ended = false, want true")
+		}
+		<-told
+		b.CloseWithError(kith.OK, "")
+	})
 }
 
 func TestLane(t *testing.T) {

@@ -85,6 +85,13 @@ func (l *muxLane) LaneData(p []byte) error {
 // LaneStream implements [mux.LaneHandler].
 func (l *muxLane) LaneStream(st *mux.Stream) { l.s.onStream(st) }
 
+// LaneEnd implements [mux.LaneHandler].
+func (l *muxLane) LaneEnd() {
+	if l.s.pushed {
+		l.s.onConnEnd()
+	}
+}
+
 // adoptLane makes a stream the lane, of a side that does not see its mux.
 func (s *Session) adoptLane(st transport.Stream) {
 	s.mu.Lock()

@@ -80,12 +80,3 @@ func (s *Session) pair(h wire.Hello) error {
 	s.read.pairing = p
 	return err
 }
-
-// AfterEnd runs f on a goroutine of its own when the session and its connection
-// have ended.
-func (s *Session) AfterEnd(f func()) {
-	context.AfterFunc(s.conn.Context(), func() {
-		<-s.ended // the session sees the end of its connection as this does
-		f()
-	})
-}

@@ -43,10 +43,12 @@ type Session struct {
 	kick  func()
 	loops sync.WaitGroup // flushLoop, laneLoop, acceptLoop
 
-	mu   sync.Mutex
-	out  outbox // guarded by mu
-	lane laneBuffer
-	ping pinger // guarded by mu, but for its atomics
+	mu       sync.Mutex
+	out      outbox // guarded by mu
+	lane     laneBuffer
+	ping     pinger   // guarded by mu, but for its atomics
+	over     bool     // onConnEnd has run; guarded by mu
+	afterEnd []func() // what is to run then; guarded by mu
 
 	in       inbox
 	turn     turn // guarded by Workers.mu
@@ -146,7 +148,9 @@ func newSession(conn transport.Conn, cfg *Config) *Session {
 // open connects the session to the connection's lane and begins to read.
 func (s *Session) open(ctx context.Context) error {
 	if s.startMuxLane() {
-		context.AfterFunc(s.conn.Context(), s.onConnEnd)
+		if !s.pushed { // the end of what is around the mux counts
+			context.AfterFunc(s.conn.Context(), s.onConnEnd)
+		}
 	} else {
 		st, err := s.firstStream(ctx)
 		if err != nil {
@@ -226,15 +230,37 @@ func (s *Session) Close(code kith.Code, reason string) error {
 	return err
 }
 
-// onConnEnd runs when the connection has ended. Closing it then gives back
-// what it holds, whoever ended it.
+// onConnEnd runs when the connection has ended, on a goroutine of its own. Closing
+// it then gives back what it holds, whoever ended it.
 func (s *Session) onConnEnd() {
 	ce := transport.ConnErr(s.conn.Context())
 	if ce == nil {
 		ce = &transport.ConnError{Code: kith.Unavailable, Err: context.Cause(s.conn.Context())}
 	}
 	s.end(ce)
+	s.mu.Lock()
+	s.over = true
+	after := s.afterEnd
+	s.afterEnd = nil
+	s.mu.Unlock()
+	for _, f := range after {
+		go f()
+	}
 	_ = s.conn.CloseWithError(ce.Code, "")
+}
+
+// AfterEnd runs f on a goroutine of its own when the session and its connection
+// have ended.
+func (s *Session) AfterEnd(f func()) {
+	s.mu.Lock()
+	over := s.over
+	if !over {
+		s.afterEnd = append(s.afterEnd, f)
+	}
+	s.mu.Unlock()
+	if over {
+		go f()
+	}
 }
 
 // end gives every call its outcome. The first call decides.
