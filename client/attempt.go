@@ -105,7 +105,7 @@ func (c *Client) adopt(cn *conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cn.since = time.Now()
-	c.running = false
+	c.running, c.stop = false, nil
 	c.early, c.trying, c.last, c.lost = nil, nil, nil, false
 	c.first = cn.index
 	if !c.closing {

@@ -63,7 +63,6 @@ func New(cfg Config) (*Client, error) {
 	if len(cfg.Middleware) > 0 {
 		c.chain = kith.Chain(innermost, c.cfg.Middleware...)
 	}
-	c.changed = make(chan struct{})
 	c.budget.init(time.Now())
 	return c, nil
 }

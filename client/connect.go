@@ -12,11 +12,11 @@ import (
 // dialler is how far a client has got in connecting. It is guarded by
 // Client.mu.
 type dialler struct {
-	changed chan struct{} // closed, and made anew, when any of this changes
+	changed chan struct{} // closed when any of this changes; nil while nobody waits for that
 	waiting int           // callers that wait for a connection
 
 	running bool      // there is a connectLoop
-	stop    func()    // ends it; nil before the first
+	stop    func()    // ends it; nil while there is none
 	keep    bool      // connect also if no call waits
 	first   int       // which address to begin with
 	early   *conn     // its hello is not over, and idempotent calls may follow it; nil if there is none
@@ -39,8 +39,18 @@ const briefPause = time.Second
 
 // wakeLocked lets everyone look again who waits for a change.
 func (c *Client) wakeLocked() {
-	close(c.changed)
-	c.changed = make(chan struct{})
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}
+
+// changeLocked returns what to wait on for a change.
+func (c *Client) changeLocked() <-chan struct{} {
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
+	return c.changed
 }
 
 // acquire returns a conn to make a call on, and sees to it that there will be
@@ -74,7 +84,7 @@ func (c *Client) acquire(ctx context.Context, patient, early bool) (*conn, error
 			return nil, &waitError{ctx: ctx.Err(), tried: c.triedLocked()}
 		}
 		c.startLocked()
-		changed := c.changed
+		changed := c.changeLocked()
 		c.mu.Unlock()
 		select {
 		case <-changed:
@@ -162,14 +172,14 @@ func (c *Client) pause(ctx context.Context) bool {
 	defer c.mu.Unlock()
 	for {
 		if c.closing || ctx.Err() != nil || c.live.Load() != nil || !c.keep && c.waiting == 0 {
-			c.running = false
+			c.running, c.stop = false, nil
 			return false
 		}
 		left := time.Until(c.hold)
 		if left <= 0 {
 			return true
 		}
-		changed := c.changed
+		changed := c.changeLocked()
 		c.mu.Unlock()
 		t := time.NewTimer(left)
 		select {

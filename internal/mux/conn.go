@@ -85,8 +85,8 @@ type Conn struct {
 	over     atomic.Bool   // err is set
 	gone     chan struct{} // closed when the link is, and the last goroutine is done
 	inLane   atomic.Bool   // readLoop is in a method of lane
+	linkOnce sync.Once     // closes the link
 	loops    sync.WaitGroup
-	linkOnce sync.Once // the link is closed
 
 	rd reader // readLoop only
 
@@ -101,12 +101,12 @@ type Conn struct {
 
 	lane        LaneHandler // set once, if at all
 	pushStreams bool        // lane gets the other side's streams; set with it
+	live        bool        // the application has read from a stream
 	laneStream  *laneStream // set if bytes of the lane came before there was a lane
 
 	recv  recvWindow
 	send  sendWindow
 	grown uint64      // drawn from budget.Windows; streams' windows only divide recv
-	live  bool        // the application has read from a stream
 	needy writerQueue // streams whose Write waits for credit of the connection
 
 	opened    uint64 // streams opened by this side, with those not on the wire yet

@@ -16,7 +16,7 @@ import (
 type afterFlush struct {
 	busy  atomic.Bool   // yields take long
 	waits atomic.Bool   // the reader waits for sent
-	sent  chan struct{} // cap 1; sent to by whoever sets waits to false
+	sent  chan struct{} // cap 1; sent to by whoever sets waits to false; nil until it first waits
 	timer *time.Timer   // the reader's own
 }
 
@@ -36,7 +36,7 @@ func (a *afterFlush) wait() {
 		return
 	}
 	if a.timer == nil {
-		a.timer = time.NewTimer(maxAfter)
+		a.timer, a.sent = time.NewTimer(maxAfter), make(chan struct{}, 1)
 	} else {
 		a.timer.Reset(maxAfter)
 	}

@@ -15,14 +15,14 @@ import (
 // If ctx ends first, it returns ctx's error and leaves the session as it is:
 // call Close.
 func (s *Session) Drain(ctx context.Context) error {
-	s.drainOnce.Do(func() {
-		close(s.drain)
-		s.mu.Lock()
+	s.mu.Lock()
+	if s.drain.fire() {
 		s.appendEmptyLocked(wire.FrameDrain)
-		s.mu.Unlock()
-	})
+	}
+	done := s.done.fired()
+	s.mu.Unlock()
 	select {
-	case <-s.done:
+	case <-done:
 	case <-s.ended:
 		return nil
 	case <-ctx.Done():
@@ -96,11 +96,11 @@ func (s *Session) onDrain(t wire.FrameType, body []byte) error {
 		_, err := wire.ParseNumber(body)
 		return err
 	case wire.FrameDone:
-		if s.read.done {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.done.fire() {
 			return fmt.Errorf("done twice")
 		}
-		s.read.done = true
-		close(s.done)
 	}
 	return nil
 }
@@ -118,4 +118,34 @@ func (s *Session) maybeDoneLocked() {
 		s.out.doneSent = true
 		s.appendEmptyLocked(wire.FrameDone)
 	}
+}
+
+// A signal says once that something has happened. Its channel is made when somebody
+// wants to wait for that, which few sessions see. It is guarded by Session.mu.
+type signal struct {
+	over bool
+	ch   chan struct{} // closed when over; nil until it is asked for
+}
+
+// fire reports whether it is the first to say so.
+func (g *signal) fire() bool {
+	if g.over {
+		return false
+	}
+	g.over = true
+	if g.ch != nil {
+		close(g.ch)
+	}
+	return true
+}
+
+// fired returns a channel that is closed when it has happened.
+func (g *signal) fired() <-chan struct{} {
+	if g.ch == nil {
+		g.ch = make(chan struct{})
+		if g.over {
+			close(g.ch)
+		}
+	}
+	return g.ch
 }

@@ -24,7 +24,6 @@ type laneReader struct {
 
 	proof   []byte  // what the accepting side presents
 	pairing Pairing // what its welcome says
-	done    bool    // the other side's DONE has come
 	refused bool    // one side does not admit the other: what follows is skipped
 }
 
@@ -253,7 +252,7 @@ func (s *Session) acceptLoop() {
 // other side opens none before it was admitted, unless that is the lane.
 func (s *Session) onStream(st transport.Stream) {
 	switch {
-	case s.info.Dialed || s.admitted.Load():
+	case s.dialed || s.admitted.Load():
 		if r, ok := st.(interface{ Stillborn() bool }); ok && r.Stillborn() {
 			st.Reset(kith.InvalidArgument) // as streamHandler would
 			return

@@ -26,9 +26,9 @@ func (s *Session) onHello(t wire.FrameType, body []byte) error {
 		return fmt.Errorf("hello of %d bytes, at most %d", len(body), wire.MaxHello)
 	}
 	switch {
-	case s.info.Dialed && t == wire.FrameRefuse:
+	case s.dialed && t == wire.FrameRefuse:
 		return s.onRefuse(body)
-	case s.info.Dialed && t == wire.FrameWelcome, !s.info.Dialed && t == wire.FrameHello:
+	case s.dialed && t == wire.FrameWelcome, !s.dialed && t == wire.FrameHello:
 	default:
 		return fmt.Errorf("first frame of type %d", t)
 	}
@@ -45,7 +45,7 @@ func (s *Session) onHello(t wire.FrameType, body []byte) error {
 	s.mu.Lock()
 	s.out.live = true
 	s.out.max = max(1, h.LaneCalls)
-	if !s.info.Dialed {
+	if !s.dialed {
 		mine := s.cfg.hello()
 		mine.Proof = s.read.proof
 		s.read.pairing.addTo(&mine)
@@ -73,17 +73,18 @@ func (s *Session) judge(h wire.Hello) (err error) {
 		return kith.NewError(kith.FailedPrecondition, "version",
 			fmt.Sprintf("protocol version %d is not spoken here, but %d", h.Version, wire.Version))
 	}
-	peer := &kith.Peer{ID: s.info.Peer, Addr: s.info.Remote.String()}
+	info := s.conn.Info()
+	peer := &kith.Peer{ID: info.Peer, Addr: info.Remote.String()}
 	if s.cfg.Admit != nil {
 		ctx, cancel := context.WithTimeout(s.conn.Context(), s.cfg.HelloTimeout)
 		defer cancel()
-		grant, err := s.cfg.Admit.Admit(ctx, s.info, h.Proof)
+		grant, err := s.cfg.Admit.Admit(ctx, info, h.Proof)
 		if err != nil {
 			return err
 		}
 		peer.Name, peer.Groups = grant.Name, grant.Groups
-		if !s.info.Dialed {
-			if s.read.proof, err = s.cfg.Admit.Present(ctx, s.info); err != nil {
+		if !s.dialed {
+			if s.read.proof, err = s.cfg.Admit.Present(ctx, info); err != nil {
 				return err
 			}
 			if len(s.read.proof) > wire.MaxProof {
@@ -118,7 +119,7 @@ func (s *Session) refuse(why error) error {
 	}
 	s.mu.Lock()
 	s.out.refusal = &Failure{code: told.Code(), what: "admit the other side", cause: why, unprocessed: true}
-	if !s.info.Dialed {
+	if !s.dialed {
 		s.appendLocked(func(dst []byte) []byte {
 			start := len(dst)
 			return wire.EndLane(f.Append(wire.AppendLane(dst, wire.FrameRefuse)), start)
@@ -126,7 +127,7 @@ func (s *Session) refuse(why error) error {
 	}
 	s.wakeAllLocked()
 	s.mu.Unlock()
-	if s.info.Dialed {
+	if s.dialed {
 		go s.killHandler(told.Code(), told.Message())
 	}
 	return nil

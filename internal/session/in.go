@@ -178,7 +178,7 @@ func (s *Session) onCancel(t wire.FrameType, body []byte) error {
 	} else {
 		s.in.mu.Lock()
 		if c = s.in.streams[id]; c == nil && id >= s.in.oldest(id) {
-			s.in.cancelled[id] = struct{}{}
+			s.in.cancelFirst(id)
 		}
 		s.in.mu.Unlock()
 	}
@@ -280,7 +280,11 @@ func (c *inCall) SetTrailer(md kith.Metadata) error {
 }
 
 // Draining implements [kith.Inbound].
-func (c *inCall) Draining() <-chan struct{} { return c.s.drain }
+func (c *inCall) Draining() <-chan struct{} {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return c.s.drain.fired()
+}
 
 func (c *inCall) putBuffers() {
 	b := c.buf

@@ -149,6 +149,15 @@ func (in *inbox) claimStream(c *inCall) (running int64, cancelled bool) {
 	return running, cancelled || in.ended.Load()
 }
 
+// cancelFirst notes the cancel of a stream call that is yet to come. It is called with
+// mu held.
+func (in *inbox) cancelFirst(id uint64) {
+	if in.cancelled == nil {
+		in.cancelled = make(map[uint64]struct{})
+	}
+	in.cancelled[id] = struct{}{}
+}
+
 // oldest makes room for one more early cancel and returns the lowest number
 // that is worth keeping. It is called with mu held.
 func (in *inbox) oldest(id uint64) uint64 {

@@ -52,7 +52,7 @@ func (s *Session) startMuxLane() bool {
 	}
 	// What comes is handled from start on.
 	s.link, s.try = mc, mc
-	s.pushed, s.accepting = !wrapped, wrapped && !s.info.Dialed
+	s.pushed, s.accepting = !wrapped, wrapped && !s.dialed
 	if !start(&muxLane{s: s}) {
 		s.link, s.try = nil, nil
 		s.pushed, s.accepting = false, false

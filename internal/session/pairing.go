@@ -73,7 +73,7 @@ func (p *Pairing) addTo(h *wire.Hello) {
 
 // pair asks the Pairer, on the accepting side.
 func (s *Session) pair(h wire.Hello) error {
-	if s.cfg.Pairer == nil || s.info.Dialed {
+	if s.cfg.Pairer == nil || s.dialed {
 		return nil
 	}
 	p, err := s.cfg.Pairer.Judge(s, remoteOf(h))

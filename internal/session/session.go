@@ -18,7 +18,6 @@ import (
 type Session struct {
 	conn transport.Conn
 	cfg  *Config
-	info transport.Info
 	link laneLink  // set by open; at the accepting end perhaps again, before anything is written
 	try  laneTrier // nil if the link has none
 	base time.Time // what the times below count from
@@ -26,11 +25,10 @@ type Session struct {
 	ready  chan struct{} // closed by the reader when hello is over
 	ended  chan struct{} // closed by end, after err is set
 	err    error         // why the session ended; set before ended closes
-	drain  chan struct{} // closed when this side begins to drain, or the session ends
-	done   chan struct{} // closed by the reader when the other side's DONE came
 	remote wire.Hello    // what the other side said; set before ready closes
 	peer   *kith.Peer    // who it is; set before ready closes
 
+	dialed bool // this side dialled
 	// pushed is true where the connection's reader hands over the other side's
 	// streams; accepting, where acceptLoop runs since before hello. Both are set
 	// by open.
@@ -44,6 +42,8 @@ type Session struct {
 	loops sync.WaitGroup // flushLoop, laneLoop, acceptLoop
 
 	mu       sync.Mutex
+	drain    signal // this side began to drain, or the session ended; guarded by mu
+	done     signal // the other side's DONE came; guarded by mu
 	out      outbox // guarded by mu
 	lane     laneBuffer
 	ping     pinger   // guarded by mu, but for its atomics
@@ -57,8 +57,7 @@ type Session struct {
 	calls    callPool
 	read     laneReader // the reader's own
 
-	drainOnce sync.Once
-	heard     atomic.Int64 // when the lane's last bytes came, since base
+	heard atomic.Int64 // when the lane's last bytes came, since base
 }
 
 // A laneLink is where the lane's bytes go.
@@ -94,7 +93,7 @@ func start(ctx context.Context, conn transport.Conn, cfg *Config, p Pairing) (*S
 	h := cfg.hello()
 	p.addTo(&h)
 	if cfg.Admit != nil {
-		proof, err := cfg.Admit.Present(ctx, s.info)
+		proof, err := cfg.Admit.Present(ctx, conn.Info())
 		if err != nil {
 			_ = conn.CloseWithError(kith.Canceled, "")
 			return nil, &Failure{code: kith.Unauthenticated, what: "present to the other side", cause: err, unprocessed: true}
@@ -134,14 +133,11 @@ func Accept(ctx context.Context, conn transport.Conn, cfg *Config) (*Session, er
 
 func newSession(conn transport.Conn, cfg *Config) *Session {
 	s := &Session{
-		conn: conn, cfg: cfg, info: conn.Info(), base: time.Now(),
+		conn: conn, cfg: cfg, dialed: conn.Info().Dialed, base: time.Now(),
 		ready: make(chan struct{}), ended: make(chan struct{}),
-		drain: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.kick = s.flushLoop
-	s.after.sent = make(chan struct{}, 1)
 	s.out.max = 1 // until hello says more
-	s.in.cancelled = make(map[uint64]struct{})
 	return s
 }
 
@@ -170,7 +166,7 @@ func (s *Session) open(ctx context.Context) error {
 }
 
 func (s *Session) firstStream(ctx context.Context) (transport.Stream, error) {
-	if s.info.Dialed {
+	if s.dialed {
 		return s.conn.OpenStream(ctx)
 	}
 	return s.conn.AcceptStream(ctx)
@@ -270,7 +266,7 @@ func (s *Session) end(why *transport.ConnError) {
 		s.mu.Unlock()
 		return
 	}
-	if !s.out.live && s.info.Dialed && why.Remote && why.Code == kith.ResourceExhausted && s.out.refusal == nil {
+	if !s.out.live && s.dialed && why.Remote && why.Code == kith.ResourceExhausted && s.out.refusal == nil {
 		// A side that has no room for the connection says so in closing it, and
 		// only then closes with this code.
 		s.out.refusal = &Failure{code: why.Code, what: "hello", cause: why, unprocessed: true}
@@ -282,6 +278,7 @@ func (s *Session) end(why *transport.ConnError) {
 	s.appendOutcomesLocked()
 	s.wakeAllLocked()
 	s.stopPingsLocked()
+	s.drain.fire()
 	s.mu.Unlock()
 
 	s.err = s.lost("session", why, false)
@@ -289,7 +286,6 @@ func (s *Session) end(why *transport.ConnError) {
 		s.err = refusal
 	}
 	close(s.ended)
-	s.drainOnce.Do(func() { close(s.drain) })
 	for _, c := range calls {
 		if refusal != nil {
 			c.deliver(outcome{err: refusal})
