@@ -46,9 +46,9 @@ func TestStreamBeforeHello(t *testing.T) {
 		open = wire.EndStream(open, 0)
 		start := len(open)
 		open = wire.EndStream(append(wire.AppendStream(open, wire.StreamMessage), `"early"`...), start)
-		if err := transport.WriteLast(st, open); err != nil {
-			t.Fatal(err)
-		}
+		// It fails if the other side has read enough to close before the last of it
+		// is written.
+		_ = transport.WriteLast(st, open)
 		if _, err := io.ReadAll(st); err == nil {
 			t.Error("the stream ended well")
 		}
