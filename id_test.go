@@ -127,6 +127,24 @@ func TestWeakKeysAreRefused(t *testing.T) {
 	}
 }
 
+// A key that was found good before vouches for no other one.
+func TestGoodKeyVouchesForNoOther(t *testing.T) {
+	good := goodID(t, 1)
+	refused := 0
+	for bit := 8; bit < 8*len(good); bit++ {
+		goodID(t, 1)
+		key := good
+		key[bit/8] ^= 1 << (bit % 8)
+		if _, err := kith.IDFromPublicKey(key.PublicKey()); err != nil {
+			refused++
+			wantKeyRefused(t, key[:], "not on the Ed25519 curve")
+		}
+	}
+	if refused < 80 || refused > 170 {
+		t.Errorf("%d of 248 keys refused, want about half", refused)
+	}
+}
+
 func wantKeyRefused(t *testing.T, key []byte, want string) {
 	t.Helper()
 	if id, err := kith.IDFromPublicKey(key); err == nil || !id.IsZero() || !strings.Contains(err.Error(), want) {
