@@ -45,25 +45,37 @@ func issue(key *kith.Key) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// certificateID returns the identity that a chain of certificates stands for.
-// It looks at the key and at nothing that the certificate says: not at names,
-// validity or extensions. An error matching errNotIdentity means that this is
-// some other kind of certificate; any other one, that it is a forgery.
-func certificateID(chain []*x509.Certificate) (kith.ID, error) {
+// certificateKey returns the key that a chain of certificates carries. It looks at
+// nothing that the certificate says: not at names, validity or extensions. An error
+// matches errNoCertificate or errNotIdentity.
+func certificateKey(chain []*x509.Certificate) (ed25519.PublicKey, error) {
 	if len(chain) == 0 {
-		return kith.ID{}, errNoCertificate
+		return nil, errNoCertificate
 	}
 	if len(chain) > 1 {
-		return kith.ID{}, fmt.Errorf("%w: %d certificates, want one", errNotIdentity, len(chain))
+		return nil, fmt.Errorf("%w: %d certificates, want one", errNotIdentity, len(chain))
 	}
 	leaf := chain[0]
 	if len(leaf.Raw) > maxCertificate {
-		return kith.ID{}, fmt.Errorf("%w: %d bytes, limit %d", errNotIdentity, len(leaf.Raw), maxCertificate)
+		return nil, fmt.Errorf("%w: %d bytes, limit %d", errNotIdentity, len(leaf.Raw), maxCertificate)
 	}
 	pub, ok := leaf.PublicKey.(ed25519.PublicKey)
 	if !ok {
-		return kith.ID{}, fmt.Errorf("%w: key of type %v, want Ed25519", errNotIdentity, leaf.PublicKeyAlgorithm)
+		return nil, fmt.Errorf("%w: key of type %v, want Ed25519", errNotIdentity, leaf.PublicKeyAlgorithm)
 	}
+	return pub, nil
+}
+
+// certificateID returns the identity that a chain of certificates stands for, where
+// nothing else says that it is one: it has to be signed by its own key. An error
+// matching errNotIdentity means that this is some other kind of certificate; any other
+// one, that it is a forgery.
+func certificateID(chain []*x509.Certificate) (kith.ID, error) {
+	pub, err := certificateKey(chain)
+	if err != nil {
+		return kith.ID{}, err
+	}
+	leaf := chain[0]
 	if leaf.SignatureAlgorithm != x509.PureEd25519 || !ed25519.Verify(pub, leaf.RawTBSCertificate, leaf.Signature) {
 		return kith.ID{}, fmt.Errorf("%w: not signed by its own key", errNotIdentity)
 	}
