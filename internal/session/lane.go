@@ -2,7 +2,6 @@ package session
 
 import (
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/kith-go/kith"
@@ -11,19 +10,10 @@ import (
 	"github.com/kith-go/kith/transport"
 )
 
-const (
-	// laneRoom is how much may wait in the lane's buffer before callers and
-	// handlers wait for room. Frames that are bounded otherwise (control, and
-	// one refusal per call) do not wait.
-	laneRoom = 512 << 10
-	// lanePooled is the largest buffer that goes back to the pool.
-	lanePooled = laneRoom + wire.MaxLane + wire.LaneHeader + mux.Headroom
-)
-
-var laneBuffers = sync.Pool{New: func() any {
-	b := make([]byte, mux.Headroom, 4<<10)
-	return &b
-}}
+// laneRoom is how much may wait in the lane's buffer before callers and
+// handlers wait for room. Frames that are bounded otherwise (control, and
+// one refusal per call) do not wait.
+const laneRoom = 512 << 10
 
 // laneBuffer is what waits to be sent on the lane. It is guarded by
 // Session.mu. The buffer exists only while something waits.
@@ -41,9 +31,12 @@ type laneBuffer struct {
 	refusals int
 }
 
-func (l *laneBuffer) bytes() *[]byte {
+// bytes returns the buffer, with room for n more bytes.
+func (l *laneBuffer) bytes(n int) *[]byte {
 	if l.buf == nil {
-		l.buf = laneBuffers.Get().(*[]byte)
+		l.buf = newLaneBuffer(n)
+	} else {
+		l.buf = growLaneBuffer(l.buf, n)
 	}
 	return l.buf
 }
@@ -61,13 +54,6 @@ func (l *laneBuffer) hasRoom(n int) bool { return l.buf == nil || l.size()+n <= 
 func (l *laneBuffer) drop() {
 	l.buf = nil
 	l.pong = nil
-}
-
-func putLaneBuffer(b *[]byte) {
-	if cap(*b) <= lanePooled {
-		*b = (*b)[:mux.Headroom]
-		laneBuffers.Put(b)
-	}
 }
 
 // flushLocked makes sure that what was appended is sent. It is called with mu
@@ -181,7 +167,7 @@ func (s *Session) yield() {
 // waits, and that whoever appends next starts a new flushLoop.
 func (s *Session) takeLaneLocked() *[]byte {
 	if s.lane.pong != nil && s.out.dead == nil {
-		b := s.lane.bytes()
+		b := s.lane.bytes(wire.LaneHeader + len(s.lane.pong))
 		start := len(*b)
 		*b = wire.EndLane(append(wire.AppendLane(*b, wire.FramePong), s.lane.pong...), start)
 		s.lane.pong = nil
@@ -198,12 +184,16 @@ func (s *Session) takeLaneLocked() *[]byte {
 	return buf
 }
 
+// smallFrame is the room made for a frame that does not wait for any: most need
+// less.
+const smallFrame = 64
+
 // appendLocked appends a whole frame made by f, without waiting for room.
 func (s *Session) appendLocked(f func(dst []byte) []byte) {
 	if s.out.dead != nil {
 		return
 	}
-	b := s.lane.bytes()
+	b := s.lane.bytes(smallFrame)
 	*b = f(*b)
 	s.flushLocked()
 }

@@ -215,7 +215,7 @@ func (s *Session) invokeLane(ctx context.Context, r kith.Request, md []byte, siz
 		return nil, err
 	}
 	s.out.place(c)
-	s.appendCallLocked(ctx, c, &r, md)
+	s.appendCallLocked(ctx, c, &r, md, size)
 	s.sendLocked()
 	if r.Method.Kind() == kith.KindNotify {
 		return nil, nil
@@ -236,8 +236,9 @@ func (s *Session) invokeLane(ctx context.Context, r kith.Request, md []byte, siz
 	return o.body, o.err
 }
 
-func (s *Session) appendCallLocked(ctx context.Context, c *outCall, r *kith.Request, md []byte) {
-	b := s.lane.bytes()
+// appendCallLocked appends the frame of a call, which takes up to size bytes.
+func (s *Session) appendCallLocked(ctx context.Context, c *outCall, r *kith.Request, md []byte, size int) {
+	b := s.lane.bytes(size)
 	start := len(*b)
 	dst := appendUvarint(wire.AppendLane(*b, wire.FrameCall), c.id)
 	dst = wire.AppendHead(dst, r.Method.Kind(), r.Method.Name(), r.Codec.Name(), timeLeft(ctx), md)

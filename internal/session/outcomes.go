@@ -79,7 +79,7 @@ func (s *Session) appendOutcomesLocked() {
 }
 
 func (s *Session) appendOutcomeLocked(c *inCall) {
-	b := s.lane.bytes()
+	b := s.lane.bytes(wire.LaneHeader + c.buf.size)
 	start := len(*b)
 	if c.buf.failed {
 		*b = wire.EndLane(c.buf.fail.Append(appendUvarint(wire.AppendLane(*b, wire.FrameFail), c.id)), start)
