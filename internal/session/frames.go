@@ -43,14 +43,13 @@ func (f *frames) next() (wire.FrameType, int, error) {
 // comes only as fast as its bytes do.
 const firstChunk = 64 << 10
 
-// body reads a frame's body into dst, which it grows.
-func (f *frames) body(dst []byte, size int) ([]byte, error) {
+// body reads a frame's body into dst, which grow makes larger: for n bytes in all,
+// with what is there.
+func (f *frames) body(dst []byte, size int, grow func(dst []byte, n int) []byte) ([]byte, error) {
 	for size > 0 {
 		n := min(size, max(firstChunk, len(dst)), cap(dst)-len(dst))
 		if n <= 0 {
-			grown := make([]byte, len(dst), len(dst)+min(size, max(firstChunk, len(dst))))
-			copy(grown, dst)
-			dst = grown
+			dst = grow(dst, len(dst)+min(size, max(firstChunk, len(dst))))
 			continue
 		}
 		k, err := io.ReadFull(f.st, dst[len(dst):len(dst)+n])
@@ -66,12 +65,15 @@ func (f *frames) body(dst []byte, size int) ([]byte, error) {
 	return dst, nil
 }
 
+// growFresh grows a body that is nobody's but its reader's.
+func growFresh(dst []byte, n int) []byte { return append(make([]byte, 0, n), dst...) }
+
 // small reads a frame's body that may not exceed wire.MaxOpen.
 func (f *frames) small(size int) ([]byte, error) {
 	if size > wire.MaxOpen {
 		return nil, fmt.Errorf("%w: frame of %d bytes, at most %d", wire.ErrMalformed, size, wire.MaxOpen)
 	}
-	return f.body(nil, size)
+	return f.body(nil, size, growFresh)
 }
 
 // joined is how much of a message is copied behind its header, so that both

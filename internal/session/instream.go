@@ -58,10 +58,11 @@ const outcomeTimeout = time.Second
 // inStream is the stream of a call being served.
 type inStream struct {
 	frames
-	msg    []byte       // the last request; used again for the next
+	msg    []byte       // the last request, lent to the handler until it receives again or returns
 	tooBig error        // a request was over the limit; nothing can be read behind it
 	closed atomic.Bool  // the handler has closed it
 	state  atomic.Int32 // of the direction that is written
+	recvs  atomic.Int32 // state of the direction that is read; whoever made it recvBusy has msg
 }
 
 // States of an inStream. A handler may return while another goroutine of its
@@ -71,6 +72,14 @@ const (
 	streamWriting       // an answer is being written
 	streamCut           // one was written in part; nothing can be written behind it
 	streamEnded         // the outcome is written
+)
+
+// States of the direction that is read. A goroutine that a handler left behind
+// may still be receiving: then it has the buffer, which is not given back.
+const (
+	recvIdle int32 = iota
+	recvBusy
+	recvEnded // the handler has returned
 )
 
 // serveStream serves a stream call. An error means that the other side breaks
@@ -117,6 +126,10 @@ func (s *Session) serveStream(f frames, body []byte) error {
 
 // recv reads the next request.
 func (st *inStream) recv(c *inCall) ([]byte, error) {
+	if !st.recvs.CompareAndSwap(recvIdle, recvBusy) {
+		return nil, c.cannotRecv()
+	}
+	defer st.recvs.CompareAndSwap(recvBusy, recvIdle)
 	if c.received && c.oneRequest() {
 		return nil, io.EOF
 	}
@@ -125,6 +138,10 @@ func (st *inStream) recv(c *inCall) ([]byte, error) {
 	}
 	if st.closed.Load() {
 		return nil, errClosedCall
+	}
+	if cap(st.msg) > firstChunk { // not kept for the length of a long stream
+		putMessage(st.msg)
+		st.msg = nil
 	}
 	t, size, err := st.next()
 	if err != nil {
@@ -139,16 +156,27 @@ func (st *inStream) recv(c *inCall) ([]byte, error) {
 		st.tooBig = tooLarge(size, limit, "the other side's")
 		return nil, st.tooBig
 	}
-	st.msg, err = st.body(st.msg[:0], size)
+	msg, err := st.body(st.msg[:0], size, growMessage)
 	if err != nil {
+		st.msg = nil
 		return nil, c.streamErr(err)
 	}
-	msg := st.msg
-	if cap(msg) > firstChunk {
-		st.msg = nil // not kept for the length of a long stream
-	}
+	st.msg = msg
 	return msg, nil
 }
+
+// cannotRecv is the error of a Recv that comes too late, or beside another one.
+func (c *inCall) cannotRecv() error {
+	if c.stream.recvs.Load() == recvBusy {
+		return errTwoRecvs
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	return errClosedCall
+}
+
+var errTwoRecvs = errors.New("two goroutines receive on one call")
 
 // oneRequest reports whether the method takes one request only.
 func (c *inCall) oneRequest() bool {
@@ -222,7 +250,8 @@ func (c *inCall) CloseMessages() error {
 var longAgo = time.Unix(1, 0)
 
 // finish sends the outcome and ends the stream. Behind half a message there
-// can be no outcome: then the code of the reset is all that the caller gets.
+// can be no outcome: then the code of the reset is all that the caller gets, and
+// who sends may be sending the request.
 func (st *inStream) finish(e *kith.Error, trailer []byte) {
 	if was := st.state.Swap(streamEnded); was == streamCut || was == streamWriting {
 		code := kith.Canceled
@@ -239,6 +268,10 @@ func (st *inStream) finish(e *kith.Error, trailer []byte) {
 	_ = st.st.SetWriteDeadline(limit)
 	_ = st.outcome(e, trailer)
 	_ = st.st.Close()
+	if st.recvs.Swap(recvEnded) == recvIdle {
+		putMessage(st.msg)
+		st.msg = nil
+	}
 }
 
 // readReply reads the large answer to a lane call.
@@ -282,7 +315,7 @@ func (s *Session) readAnswer(f *frames, m *kith.Method) outcome {
 		if limit := s.limit(m); size > limit {
 			return outcome{err: tooLarge(size, limit, "this side's")}
 		}
-		if msg, err = f.body(make([]byte, 0, min(size, firstChunk)), size); err == nil {
+		if msg, err = f.body(make([]byte, 0, min(size, firstChunk)), size, growFresh); err == nil {
 			t, size, err = f.next()
 		}
 	}

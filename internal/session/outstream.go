@@ -248,7 +248,7 @@ func (o *outStream) Recv() ([]byte, error) {
 		o.quit(tooLarge(size, limit, "this side's"))
 		return nil, o.settled()
 	}
-	msg, err := o.body(make([]byte, 0, min(size, firstChunk)), size)
+	msg, err := o.body(make([]byte, 0, min(size, firstChunk)), size, growFresh)
 	if err != nil {
 		return nil, o.fail(err)
 	}
