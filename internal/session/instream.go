@@ -139,9 +139,8 @@ func (st *inStream) recv(c *inCall) ([]byte, error) {
 	if st.closed.Load() {
 		return nil, errClosedCall
 	}
-	if cap(st.msg) > firstChunk { // not kept for the length of a long stream
-		putMessage(st.msg)
-		st.msg = nil
+	if cap(st.msg) > firstChunk {
+		st.msg = nil // not kept for the length of a long stream
 	}
 	t, size, err := st.next()
 	if err != nil {
@@ -155,6 +154,9 @@ func (st *inStream) recv(c *inCall) ([]byte, error) {
 	if limit := c.s.limit(c.method); size > limit {
 		st.tooBig = tooLarge(size, limit, "the other side's")
 		return nil, st.tooBig
+	}
+	if size > cap(st.msg) {
+		st.msg = nil // growMessage gives back what it replaces, and this was lent
 	}
 	msg, err := st.body(st.msg[:0], size, growMessage)
 	if err != nil {

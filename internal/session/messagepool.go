@@ -5,11 +5,13 @@ import (
 	"sync"
 )
 
-// Buffers for requests that come on streams are used again: a server of large
-// requests would make little garbage else. A buffer has one owner, who alone may
-// give it back: the inStream that got it, once the handler may not look at it any
-// more. What is lent to anybody at that time is left to the garbage collector.
-// Answers are never of a pool, as they belong to the caller.
+// Buffers for requests that come on streams are used again: they would be half of
+// the garbage that large calls make. A buffer has one owner, who alone may give it
+// back: the inStream that got it. One that was lent to the handler goes back only
+// after the handler returned and the outcome was written, and not if anything that
+// the handler left behind is sending or receiving then; in all other cases it is
+// left to the garbage collector. Answers are never of a pool, as they belong to the
+// caller.
 
 // The pools have powers of two from 16 KiB to 1 MiB.
 const (
