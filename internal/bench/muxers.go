@@ -22,8 +22,9 @@ var (
 
 // A muxSession is the same few methods under the names of two libraries.
 type muxSession struct {
-	open, accept func() (muxStream, error)
-	close        func() error
+	open   func(context.Context) (muxStream, error)
+	accept func() (muxStream, error)
+	close  func() error
 }
 
 // A muxStream is what both libraries' streams are.
@@ -45,7 +46,7 @@ func yamuxSession(c io.ReadWriteCloser, dialed bool) (*muxSession, error) {
 		return nil, err
 	}
 	return &muxSession{
-		open:   func() (muxStream, error) { return muxStreamOf(s.OpenStream()) },
+		open:   func(context.Context) (muxStream, error) { return muxStreamOf(s.OpenStream()) },
 		accept: func() (muxStream, error) { return muxStreamOf(s.AcceptStream()) },
 		close:  s.Close,
 	}, nil
@@ -63,7 +64,7 @@ func smuxSession(c io.ReadWriteCloser, dialed bool) (*muxSession, error) {
 		return nil, err
 	}
 	return &muxSession{
-		open:   func() (muxStream, error) { return muxStreamOf(s.OpenStream()) },
+		open:   func(context.Context) (muxStream, error) { return muxStreamOf(s.OpenStream()) },
 		accept: func() (muxStream, error) { return muxStreamOf(s.AcceptStream()) },
 		close:  s.Close,
 	}, nil
@@ -171,9 +172,9 @@ func readMuxHead(s muxStream) (flags uint32, n int, err error) {
 // A muxClient opens a stream for each call.
 type muxClient struct{ m *muxSession }
 
-// stream opens a stream that ctx ends, by its deadlines: neither library knows contexts.
+// stream opens a stream that ctx ends, by its deadlines: no library's streams know contexts.
 func (c *muxClient) stream(ctx context.Context) (muxStream, func(), error) {
-	s, err := c.m.open()
+	s, err := c.m.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -29,6 +29,10 @@ type system struct {
 	// waiting between the two would cost.
 	lazy func(addr string) (client, error)
 
+	// prepare, if not nil, makes what n clients need before they connect and share with
+	// later ones, so that it does not count where a connection's price is measured.
+	prepare func(n int) error
+
 	// end, if not nil, gives back what the clients shared. It is called when all of
 	// them are closed.
 	end func() error

@@ -7,5 +7,5 @@ var systems = []system{
 	rawTCP, rawTLS, rawPipe, rawTLSPipe, rawQUICStream, rawQUICLong, rawQUICPipe,
 	netrpcGob, netrpcRaw, http1,
 	grpcPlain, grpcTLS, grpcBidi, grpcBidiTLS, connectH2C, connectJSON, drpcPlain, drpcTLS,
-	http3Sys, yamuxSys, smuxSys, natsSys,
+	http3Sys, yamuxSys, smuxSys, libp2pTLS, libp2pNoise, libp2pQUIC, natsSys,
 }

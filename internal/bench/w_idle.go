@@ -23,6 +23,11 @@ func idleCases(o *options) []testCase {
 				return nil, err
 			}
 			defer func() { err = errors.Join(err, srv.Close()) }()
+			if e.sys.prepare != nil {
+				if err := e.sys.prepare(1 + o.idle); err != nil {
+					return nil, err
+				}
+			}
 			// What the first connection brings along is not the price of each.
 			first, err := e.used(ctx, srv.Addr(), 1)
 			defer func() { err = errors.Join(err, closeAll(first)) }()
