@@ -1,7 +1,7 @@
 // Package main measures kith and other libraries side by side, on the same workloads in
 // one interleaved run, and prints a table.
 //
-//	go run . [-w W1,W2] [-s regexp] [-rounds N] [-time D] [-quick] [-two] [-syscalls]
+//	go run . [-w W1,W2] [-s regexp] [-rounds N] [-time D] [-quick] [-two] [-syscalls perf|strace|none]
 //	         [-json FILE] [-md FILE] [-svg FILE]
 //
 // Each round measures every system of a case once, before the next round begins; of the
@@ -38,7 +38,7 @@ func run(args []string, in io.Reader, out, progress io.Writer) error {
 		case "serve":
 			return serveMain(args[1:], in, out)
 		case "calls":
-			return callsMain(args[1:])
+			return callsMain(args[1:], out)
 		case "link":
 			return linkMain(args[1:], out)
 		}
@@ -60,7 +60,7 @@ type options struct {
 	rounds    int
 	time      time.Duration // of one measurement
 	two       bool          // only what has two processes
-	syscalls  bool
+	syscalls  string        // the name of a counter
 
 	json, md, svg string
 
@@ -85,7 +85,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "how often each is measured")
 	fs.DurationVar(&o.time, "time", time.Second, "how long each is measured")
 	fs.BoolVar(&o.two, "two", false, "only what has client and server in two processes")
-	fs.BoolVar(&o.syscalls, "syscalls", false, "count system calls of W1 and W2 too, under perf or strace")
+	fs.StringVar(&o.syscalls, "syscalls", "perf", "what counts the system calls of W1 and W2: perf, strace or none")
 	fs.StringVar(&o.json, "json", "", "write JSON lines to this file")
 	fs.StringVar(&o.md, "md", "", "write the tables to this file, not to standard output")
 	fs.StringVar(&o.svg, "svg", "", "write a plot to this file")
@@ -103,6 +103,9 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	}
 	if o.rounds < 1 || o.time <= 0 || fs.NArg() > 0 {
 		return nil, errors.New("rounds and time must be positive, and nothing follows the flags")
+	}
+	if _, ok := counters[o.syscalls]; !ok {
+		return nil, fmt.Errorf("nothing that counts is called %q", o.syscalls)
 	}
 	o.workloads, err = selectWorkloads(*names)
 	return o, err

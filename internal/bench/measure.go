@@ -47,7 +47,6 @@ type load struct {
 	size    int // of the payload
 	typed   bool
 	conns   []client
-	calls   int64 // each caller makes that many; 0 for as many as there is time
 }
 
 // A loader runs a load: callHandler for each caller.
@@ -87,7 +86,7 @@ func (w *loader) callHandler(ctx context.Context, i int) {
 	defer cancel()
 	in := &item{ID: 7, Name: "a small struct", Score: 0.5, Tags: []string{"one", "two"}, Active: true}
 	last := time.Now()
-	for n := 0; w.calls == 0 || int64(n) < w.calls; n++ {
+	for n := 0; ; n++ {
 		c := w.conns[(i+n*w.callers)%len(w.conns)]
 		var err error
 		if w.typed {
@@ -109,7 +108,7 @@ func (w *loader) callHandler(ctx context.Context, i int) {
 		if w.rec != nil {
 			w.rec.of(i).add(now.Sub(last))
 		}
-		if last = now; w.calls == 0 && now.After(w.until) || w.failed.Load() != nil {
+		if last = now; now.After(w.until) || w.failed.Load() != nil {
 			return
 		}
 	}

@@ -71,9 +71,7 @@ func measureAll(ctx context.Context, o *options, progress io.Writer) []*row {
 			}
 		}
 	}
-	if o.syscalls {
-		countSyscalls(ctx, rows, progress)
-	}
+	countSyscalls(ctx, o, rows, progress)
 	return rows
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,17 +11,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// callsMain makes a number of calls in this process and ends: "calls [-callers N] [-n N]
-// NAME". What it does beside them is the same for every n.
-func callsMain(args []string) error {
+// callsMain is a process that makes calls: "calls [-callers N] [-time D] [-two] NAME". It
+// prints how many. What it does beside them is the same for every time.
+func callsMain(args []string, out io.Writer) (err error) {
 	fs := flag.NewFlagSet("calls", flag.ContinueOnError)
 	callers := fs.Int("callers", 1, "callers at once")
-	n := fs.Int64("n", 1000, "calls of each")
+	d := fs.Duration("time", time.Second, "how long")
+	two := fs.Bool("two", false, "the server has a process of its own")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -28,77 +31,115 @@ func callsMain(args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), *d+2*time.Minute)
 	defer cancel()
-	srv, err := s.serve("")
+	e := &env{sys: s, two: *two}
+	srv, err := e.serve(ctx, false)
 	if err != nil {
 		return err
 	}
-	c, err := s.dial(ctx, srv.Addr())
+	defer func() { err = errors.Join(err, srv.Close()) }()
+	conns, err := e.dial(ctx, srv.Addr(), 1)
+	defer func() { err = errors.Join(err, closeAll(conns)) }()
 	if err != nil {
-		return errors.Join(err, srv.Close())
+		return err
 	}
-	_, err = load{callers: *callers, size: 32, conns: []client{c}, calls: *n}.run(ctx, time.Minute, nil)
-	return errors.Join(err, c.Close(), srv.Close())
+	if _, err := (load{callers: *callers, size: 32, conns: conns}).run(ctx, *d, &samples); err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(samples.count())
 }
 
-// countSyscalls adds a figure to the rows of W1 and W2 within one process: the difference
-// between a run of n calls and one of 3n. perf counts in the kernel and disturbs little;
-// strace, where there is no perf, slows each system call down so much that calls join
-// batches they would have missed, so its figure is low where a system batches.
-func countSyscalls(ctx context.Context, rows []*row, progress io.Writer) {
-	const n = 20000
+// counters are the programs that count the system calls of a process and its children,
+// by what -syscalls says. perf counts in the kernel and disturbs little; strace slows
+// each system call down so much that calls join batches they would have missed, so its
+// figure is low where a system batches.
+var counters = map[string]func(file string) []string{
+	"perf": func(file string) []string {
+		return []string{"perf", "stat", "-e", "raw_syscalls:sys_enter", "-x,", "-o", file, "--"}
+	},
+	"strace": func(file string) []string { return []string{"strace", "-f", "-c", "-o", file} },
+	"none":   nil,
+}
+
+// countSyscalls adds a figure to the rows of W1 and W2, when all rounds are over: the
+// difference between a short run and one of three times its length, by the calls that
+// the longer one made more. Where nothing can count, there is no figure.
+func countSyscalls(ctx context.Context, o *options, rows []*row, progress io.Writer) {
+	callers := map[string]int{"W1": 1, "W2": 64}
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r *row) bool {
+		return callers[r.w.name] == 0 || len(r.rounds) == 0
+	})
+	command := counters[o.syscalls]
+	if command == nil || len(rows) == 0 {
+		return
+	}
+	// Progress is a courtesy here and below.
+	if _, _, err := syscallsOf(ctx, command, "-time=1ms", rows[0].sys.name); err != nil {
+		_, _ = fmt.Fprintf(progress, "system calls are not counted: %v\n", err)
+		return
+	}
 	for _, r := range rows {
-		callers := map[string]int{"W1": 1, "W2": 64}[r.w.name]
-		if callers == 0 || r.two || len(r.rounds) == 0 {
-			continue
-		}
-		a, err := syscallsOf(ctx, r.sys, callers, n/callers)
-		b, err2 := syscallsOf(ctx, r.sys, callers, 3*(n/callers))
-		if err := errors.Join(err, err2); err != nil {
-			// Progress is a courtesy.
+		v, err := syscallsPerCall(ctx, command, o.time/4, fmt.Sprint("-callers=", callers[r.w.name]),
+			fmt.Sprint("-two=", r.two), r.sys.name)
+		if err != nil {
 			_, _ = fmt.Fprintf(progress, "%s %s: system calls are not counted: %v\n", r.title(), r.sys.name, err)
 			continue
 		}
-		v := (b - a) / float64(2*(n/callers)*callers)
-		_, _ = fmt.Fprintf(progress, "%s %s: %.2f system calls per call\n", r.title(), r.sys.name, v) // as above
+		_, _ = fmt.Fprintf(progress, "%s %s: %.2f system calls per call\n", r.title(), r.sys.name, v)
 		for _, f := range r.rounds {
 			f["syscalls"] = v
 		}
 	}
 }
 
-// syscallsOf counts the system calls of a process that makes calls.
-func syscallsOf(ctx context.Context, s system, callers, n int) (float64, error) {
-	self, err := os.Executable()
+// syscallsPerCall runs callsMain for d and for 3d.
+func syscallsPerCall(ctx context.Context, command func(string) []string, d time.Duration, args ...string) (float64, error) {
+	count, calls, err := syscallsOf(ctx, command, append([]string{fmt.Sprint("-time=", d)}, args...)...)
 	if err != nil {
 		return 0, err
+	}
+	count3, calls3, err := syscallsOf(ctx, command, append([]string{fmt.Sprint("-time=", 3*d)}, args...)...)
+	if err != nil {
+		return 0, err
+	}
+	if count3 <= count || calls3 <= calls {
+		return 0, fmt.Errorf("%.0f for %.0f calls, %.0f for %.0f", count, calls, count3, calls3)
+	}
+	return (count3 - count) / (calls3 - calls), nil
+}
+
+// syscallsOf runs callsMain in a process of its own, and returns how many system calls
+// and calls that made.
+func syscallsOf(ctx context.Context, command func(string) []string, args ...string) (count, calls float64, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, 0, err
 	}
 	dir, err := os.MkdirTemp("", "kith-bench")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears what is temporary
 	file := filepath.Join(dir, "count")
-	var args []string
-	if _, err := exec.LookPath("perf"); err == nil {
-		args = []string{"perf", "stat", "-e", "raw_syscalls:sys_enter", "-x,", "-o", file, "--"}
-	} else {
-		args = []string{"strace", "-f", "-c", "-o", file}
-	}
-	args = append(args, self, "calls", fmt.Sprint("-callers=", callers), fmt.Sprint("-n=", n), s.name)
+	args = slices.Concat(command(file), []string{self, "calls"}, args)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), childEnv+"=1")
 	var text bytes.Buffer
 	cmd.Stderr = &text
-	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("%s: %w: %s", args[0], err, text.Bytes())
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s: %w: %s", args[0], err, text.Bytes())
+	}
+	if err := json.Unmarshal(out, &calls); err != nil {
+		return 0, 0, err
 	}
 	p, err := os.ReadFile(file)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return parseCount(string(p))
+	count, err = parseCount(string(p))
+	return count, calls, err
 }
 
 // parseCount finds the sum in what perf -x, or strace -c wrote.
