@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -47,6 +49,34 @@ func TestQuick(t *testing.T) {
 		}
 	}
 	t.Log(out.String())
+}
+
+// TestSyscallsColumn counts system calls where perf can: where it cannot, the table is
+// printed without that column.
+func TestSyscallsColumn(t *testing.T) {
+	var out, progress bytes.Buffer
+	args := []string{"-w", "W2", "-s", "^kith-tcp$", "-rounds", "1", "-time", "100ms"}
+	if err := run(args, nil, &out, &progress); err != nil {
+		t.Fatalf("run(%q) = %v, want nil", args, err)
+	}
+	counted := !strings.Contains(progress.String(), "not counted")
+	if got := strings.Contains(out.String(), "system calls/call"); got != counted {
+		t.Errorf("the table has a column for system calls: %v, want %v:\n%s%s", got, counted, &out, &progress)
+	}
+}
+
+// TestCallsMain runs what is counted: it prints a number of calls.
+func TestCallsMain(t *testing.T) {
+	for _, two := range []string{"-two=false", "-two=true"} {
+		var out bytes.Buffer
+		args := []string{"calls", "-callers=2", "-time=10ms", two, "kith-tcp"}
+		if err := run(args, nil, &out, io.Discard); err != nil {
+			t.Fatalf("run(%q) = %v, want nil", args, err)
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(out.String())); n < 1 || err != nil {
+			t.Errorf("run(%q) prints %q, want a number of calls", args, &out)
+		}
+	}
 }
 
 func TestHistogram(t *testing.T) {

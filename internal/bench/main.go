@@ -81,7 +81,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	fs.SetOutput(usage)
 	names := fs.String("w", "", "workloads, separated by commas; all if empty")
 	pattern := fs.String("s", "", "regular expression of the systems")
-	quick := fs.Bool("quick", false, "everything once and briefly, to see that it runs")
+	quick := fs.Bool("quick", false, "everything once and briefly, to see that it runs; counts no system calls")
 	fs.IntVar(&o.rounds, "rounds", 5, "how often each is measured")
 	fs.DurationVar(&o.time, "time", time.Second, "how long each is measured")
 	fs.BoolVar(&o.two, "two", false, "only what has client and server in two processes")
@@ -95,6 +95,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	if *quick {
 		o.rounds, o.time, o.bulk, o.idle, o.settle = 1, 20*time.Millisecond, 16<<20, 20, 20*time.Millisecond
 		o.growCallers, o.growConns = []int{1, 512}, []int{10}
+		o.syscalls = "none"
 	}
 	o.linkTime = 10 * o.time
 	var err error

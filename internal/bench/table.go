@@ -32,6 +32,15 @@ func unitOf(key string) string {
 	return ""
 }
 
+func headOf(key string) string {
+	for _, c := range columns {
+		if c.key == key {
+			return c.head
+		}
+	}
+	return ""
+}
+
 // writeTables writes markdown: a table for each case, and a legend.
 func writeTables(out *bytes.Buffer, o *options, rows []*row) {
 	fmt.Fprintf(out, "%s, %s/%s, %d cores; medians of %d interleaved rounds of %v.\n", runtime.Version(),
