@@ -23,6 +23,7 @@ import (
 )
 
 func main() {
+	defer keepHeapFloor()
 	if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, err)
