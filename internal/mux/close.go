@@ -83,7 +83,9 @@ func (c *Conn) end(err *transport.ConnError) bool {
 		c.laneStream.changed.Broadcast()
 	}
 	h := c.lane
+	c.interruptLead()
 	c.mu.Unlock()
+	c.ReadOn() // readLoop sees to the rest
 	c.cancel(err)
 	if h != nil {
 		go c.laneEndHandler(h)
@@ -116,11 +118,7 @@ func (c *Conn) sayGoodbye(e *transport.ConnError) {
 	}
 	if half, can := c.link.(interface{ CloseWrite() error }); can && ok {
 		_ = half.CloseWrite()
-		if c.limitReads(time.Now().Add(linger)) != nil {
-			c.mu.Lock()
-			c.closeTimer.Reset(linger)
-			c.mu.Unlock()
-		}
+		c.lingerOn()
 		return
 	}
 	c.closeLink()
@@ -136,12 +134,25 @@ func (c *Conn) closeLink() {
 	})
 }
 
+// lingerOn makes the reading end after a moment.
+func (c *Conn) lingerOn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := &c.reading
+	r.linger = time.Now().Add(linger)
+	switch {
+	case r.interrupted: // who leads is to see that first; readOnLocked follows
+	case c.limitReads(r.linger) != nil: // does not block
+		c.closeTimer.Reset(linger)
+	}
+}
+
 // tearDown closes the link and waits for what writes to it.
 func (c *Conn) tearDown() {
 	c.closeLink()
 	c.loops.Wait()
 	c.mu.Lock()
-	for _, t := range []*time.Timer{c.closeTimer, c.out.grace} {
+	for _, t := range []*time.Timer{c.closeTimer, c.out.grace, c.reading.timer} {
 		if t != nil {
 			t.Stop()
 		}
@@ -151,10 +162,15 @@ func (c *Conn) tearDown() {
 }
 
 // readLoop reads the link, until it fails or the connection is closed, and then
-// tears the connection down.
+// tears the connection down. It ends before that, with nothing more to do, when
+// somebody else has the reading role, or is to take it.
 func (c *Conn) readLoop() {
-	defer c.tearDown()
 	err := c.readFrames()
+	if err == errRetired {
+		return
+	}
+	defer c.tearDown()
+	c.startKept()
 	e, tell := c.verdict(err)
 	if e == nil || !c.end(e) {
 		c.discard() // closed here: it reads on for a moment

@@ -65,9 +65,9 @@ func (cfg *Config) maxStreams() uint64 {
 // Get one with [New]. Its methods may be called from any number of goroutines,
 // but for [Conn.WriteLane].
 //
-// It runs one goroutine, from its first use on, that reads the link, and
-// another one while there is something to write that no caller writes.
-// [Conn.CloseWithError] joins both. It must be called in the end, also after
+// It runs one goroutine, from its first use on, that reads the link, unless
+// callers do (see [Role]), and another one while there is something to write
+// that no caller writes. [Conn.CloseWithError] joins both. It must be called in the end, also after
 // the connection failed.
 type Conn struct {
 	link io.ReadWriteCloser
@@ -84,11 +84,12 @@ type Conn struct {
 	running  atomic.Bool   // readLoop was started; set under mu
 	over     atomic.Bool   // err is set
 	gone     chan struct{} // closed when the link is, and the last goroutine is done
-	inLane   atomic.Bool   // readLoop is in a method of lane
+	inLane   atomic.Bool   // who reads is in a method of lane
 	linkOnce sync.Once     // closes the link
 	loops    sync.WaitGroup
 
-	rd reader // readLoop only
+	rd      reader // of who has the reading role
+	reading reading
 
 	mu       sync.Mutex // guards everything below, and the fields of all streams
 	err      *transport.ConnError
@@ -198,7 +199,8 @@ func (c *Conn) start() {
 	defer c.mu.Unlock()
 	if c.err == nil && !c.running.Load() {
 		c.running.Store(true)
-		// Ends when the link fails or is closed; CloseWithError waits for it.
+		// Ends when the link fails or is closed, for which CloseWithError waits, or
+		// when the reading role is free, with nothing more to do.
 		go c.readLoop()
 	}
 }
@@ -218,6 +220,7 @@ func (c *Conn) OpenStream(ctx context.Context) (transport.Stream, error) {
 	c.start()
 	for {
 		s, room, err := c.tryOpen()
+		c.ReadOn() // what the other side says of streams is not for a caller who leads
 		if s != nil || err != nil {
 			return streamOrNil(s), err
 		}

@@ -13,7 +13,7 @@ const Headroom = 16
 
 // A LaneHandler takes what comes on a connection on behalf of a session. Its
 // methods are called by the goroutine that reads the link, one at a time, and
-// must not block.
+// must not block. That may be a goroutine that called [Conn.Lead].
 type LaneHandler interface {
 	// LaneData gets the lane's next bytes, in order. p is valid until it
 	// returns. An error closes the connection: with its code and reason if it
@@ -148,7 +148,7 @@ func (c *Conn) writeLink(ctl *chunk, p []byte) error {
 	return shortWrite(n, len(p), err)
 }
 
-// laneData hands p to the lane's handler. It runs in readLoop.
+// laneData hands p to the lane's handler. Who has the reading role calls it.
 func (c *Conn) laneData(p []byte) error {
 	if c.rd.lane == nil {
 		if kept, err := c.keepLane(p); kept || err != nil {

@@ -277,7 +277,7 @@ func TestTryLane(t *testing.T) {
 		}
 		part := p[:mux.Headroom+min(1+i*1000%(256<<10), total-len(want))]
 		want = append(want, part[mux.Headroom:]...)
-		if a.TryLane(part) {
+		if a.TryLane(part, false) {
 			taken++
 			continue
 		}

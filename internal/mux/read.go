@@ -14,7 +14,8 @@ const (
 	directRead = 4 << 10  // a payload with that much missing is read into its chunk
 )
 
-// A reader buffers what comes from the link. Only readLoop uses it.
+// A reader buffers what comes from the link. Only who has the reading [Role] uses
+// it.
 type reader struct {
 	buf   []byte // small, or large.b
 	small []byte // of quietRead, or smallRead once a read filled that
@@ -33,6 +34,8 @@ type reader struct {
 	waste waste
 	pace  Pace
 	lane  LaneHandler // Conn.lane, once it was seen there
+	call  LaneCall    // to be run when what is buffered has been taken, nil for none
+	err   error       // why the reading is to end, found by who led before
 }
 
 func (rd *reader) buffered() []byte { return rd.buf[rd.r:rd.w] }
@@ -151,6 +154,7 @@ func (c *Conn) noteBusy() {
 // fill reads more into the buffer.
 func (c *Conn) fill() error {
 	rd := &c.rd
+	c.startKept() // to read may take long
 	if rd.adjust(); rd.large != nil || len(rd.small) > quietRead {
 		c.noteBusy()
 	}
@@ -181,9 +185,45 @@ func (c *Conn) need(n int) error {
 // errOver makes readFrames return after the connection was closed here.
 var errOver = errors.New("closed")
 
+// errRetired makes readLoop end, and nothing else.
+var errRetired = errors.New("somebody else reads")
+
 // readFrames reads until the link fails, the other side breaks the protocol or
-// closes, or the connection is closed here.
+// closes, the connection is closed here, or the reading role has gone.
 func (c *Conn) readFrames() error {
+	if c.rd.buf == nil {
+		if err := c.greeting(); err != nil {
+			return err
+		}
+	}
+	for !c.over.Load() && c.rd.err == nil {
+		if err := c.need(headerLen); err != nil {
+			return err
+		}
+		h, err := parseHeader(c.rd.next(headerLen))
+		if err != nil {
+			return err
+		}
+		if err := c.readFrame(h); err != nil {
+			return err
+		}
+		units := 1
+		if h.flags&flagOpen != 0 {
+			units = openUnits
+		}
+		c.rd.pace.Add(units)
+		if c.rd.call != nil && !c.lend() || c.retire() {
+			return errRetired
+		}
+	}
+	if c.over.Load() {
+		return errOver
+	}
+	return c.rd.err
+}
+
+// greeting reads the other side's preface.
+func (c *Conn) greeting() error {
 	rd := &c.rd
 	rd.resize(quietRead)
 	for !c.cfg.ReadPreface && len(rd.buffered()) < len(Preface) {
@@ -197,24 +237,7 @@ func (c *Conn) readFrames() error {
 	if !c.cfg.ReadPreface {
 		rd.next(len(Preface))
 	}
-	for !c.over.Load() {
-		if err := c.need(headerLen); err != nil {
-			return err
-		}
-		h, err := parseHeader(rd.next(headerLen))
-		if err != nil {
-			return err
-		}
-		if err := c.readFrame(h); err != nil {
-			return err
-		}
-		units := 1
-		if h.flags&flagOpen != 0 {
-			units = openUnits
-		}
-		c.rd.pace.Add(units)
-	}
-	return errOver
+	return nil
 }
 
 func (c *Conn) readFrame(h header) error {

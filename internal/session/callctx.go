@@ -116,6 +116,18 @@ func (c *callCtx) end(err error) {
 	}
 }
 
+// Done implements [context.Context]. Whoever asks for it may wait for it.
+func (c *inCall) Done() <-chan struct{} {
+	c.s.readOn()
+	return c.callCtx.Done()
+}
+
+// AfterFunc is as callCtx's.
+func (c *inCall) AfterFunc(f func()) (stop func() bool) {
+	c.s.readOn()
+	return c.callCtx.AfterFunc(f)
+}
+
 // Value implements [context.Context].
 func (c *inCall) Value(key any) any {
 	if _, ok := key.(kith.CallKey); ok {

@@ -21,6 +21,7 @@ func (s *Session) Drain(ctx context.Context) error {
 	}
 	done := s.done.fired()
 	s.mu.Unlock()
+	s.readOn()
 	select {
 	case <-done:
 	case <-s.ended:

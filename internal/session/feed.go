@@ -21,22 +21,26 @@ type laneReader struct {
 	hello bool      // the other side's first frame has come
 	now   time.Time // when the bytes being read came
 	pace  mux.Pace
+	lone  lone
+	quick quick
 
 	proof   []byte  // what the accepting side presents
 	pairing Pairing // what its welcome says
 	refused bool    // one side does not admit the other: what follows is skipped
 }
 
-// LaneData takes the lane's next bytes. It runs on the connection's reader:
+// LaneData takes the lane's next bytes. It runs on the connection's reader, which
+// may be a caller (see [Session.leadFor]):
 // it never waits for a writer, a caller or a handler, but for a moment on busy
 // processors (see [afterFlush]). An error closes the connection.
 func (s *Session) LaneData(p []byte) error {
 	s.read.now = time.Now()
+	s.read.quick.kept = false
 	s.heard.Store(int64(s.read.now.Sub(s.base)))
 	if err := s.feed(p); err != nil {
 		return &transport.ConnError{Code: kith.InvalidArgument, Reason: "lane: " + err.Error()}
 	}
-	if s.in.running.Load() > 0 {
+	if s.in.running.Load() > 0 && !s.read.quick.kept {
 		s.after.wait()
 	}
 	return nil
@@ -134,7 +138,7 @@ func (s *Session) onAnswer(body []byte) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.finishCall(id)
+	c, err := s.finishRead(id)
 	if c == nil {
 		return err
 	}
@@ -157,7 +161,7 @@ func (s *Session) onFail(body []byte) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.finishCall(id)
+	c, err := s.finishRead(id)
 	if c == nil {
 		return err
 	}

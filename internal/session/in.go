@@ -75,13 +75,15 @@ func (s *Session) onCall(body []byte) error {
 		return fmt.Errorf("%v call on the lane", k)
 	}
 	c.lane = true
+	s.read.lone.served()
 	if limit := s.limit(c.method); len(msg) > limit {
 		return s.refuseCall(id, tooLarge(len(msg), limit, "the other side's").Refusal())
 	}
-	s.calledUpon(s.in.claim(c))
+	running := s.in.claim(c)
+	s.calledUpon(running)
 	c.buf = callBufferPool.Get().(*callBuffers)
 	c.buf.req, c.buf.resp = append(c.buf.req[:0], msg...), c.buf.resp[:0]
-	if !s.cfg.Workers.start(c) {
+	if !s.startCall(c, running) {
 		c.putBuffers()
 		s.in.free(c)
 		return s.refuseCall(id, errBusy)

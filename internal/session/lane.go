@@ -69,8 +69,9 @@ func (s *Session) flushLocked() {
 
 // sendLocked makes sure that the frame of a call or an answer is sent, and
 // gives up mu. Where no other call is under way, nothing is gained by waiting
-// for others' frames, and the frame is written here if that needs no waiting.
-func (s *Session) sendLocked() {
+// for others' frames, and the frame is written here if that needs no waiting. A
+// goroutine that is patient may be made to wait, if it comes to the worst.
+func (s *Session) sendLocked(patient bool) {
 	if !s.lane.flushing || s.out.dead != nil { // who sends takes them along, if it ever returns
 		s.appendOutcomesLocked()
 	}
@@ -82,7 +83,7 @@ func (s *Session) sendLocked() {
 	s.lane.flushing = true
 	buf := s.takeLaneLocked()
 	s.mu.Unlock()
-	taken := buf == nil || s.try.TryLane(*buf)
+	taken := buf == nil || s.try.TryLane(*buf, patient)
 	s.after.flushed()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 type muxConn interface {
 	laneLink
 	laneTrier
+	laneLeader
 	StartLane(h mux.LaneHandler) bool
 	StartBareLane(h mux.LaneHandler) bool
 }
@@ -52,9 +53,12 @@ func (s *Session) startMuxLane() bool {
 	}
 	// What comes is handled from start on.
 	s.link, s.try = mc, mc
+	if !wrapped {
+		s.lead = mc // else AcceptStream waits for what comes
+	}
 	s.pushed, s.accepting = !wrapped, wrapped && !s.dialed
 	if !start(&muxLane{s: s}) {
-		s.link, s.try = nil, nil
+		s.link, s.try, s.lead = nil, nil, nil
 		s.pushed, s.accepting = false, false
 		return false
 	}
@@ -83,7 +87,12 @@ func (l *muxLane) LaneData(p []byte) error {
 }
 
 // LaneStream implements [mux.LaneHandler].
-func (l *muxLane) LaneStream(st *mux.Stream) { l.s.onStream(st) }
+func (l *muxLane) LaneStream(st *mux.Stream) {
+	if l.owner { // else what was read is laneLoop's
+		l.s.read.lone.served()
+	}
+	l.s.onStream(st)
+}
 
 // LaneEnd implements [mux.LaneHandler].
 func (l *muxLane) LaneEnd() {
@@ -100,6 +109,6 @@ func (s *Session) adoptLane(st transport.Stream) {
 		st.Reset(kith.Canceled)
 		return
 	}
-	s.link, s.try = streamLink{st}, nil
+	s.link, s.try, s.lead = streamLink{st}, nil, nil
 	s.loops.Go(func() { s.laneLoop(st) })
 }

@@ -215,11 +215,13 @@ func (s *Session) invokeLane(ctx context.Context, r kith.Request, md []byte, siz
 		return nil, err
 	}
 	s.out.place(c)
-	s.appendCallLocked(ctx, c, &r, md, size)
-	s.sendLocked()
+	left := timeLeft(ctx)
+	s.appendCallLocked(c, &r, left, md, size)
+	s.sendLocked(false)
 	if r.Method.Kind() == kith.KindNotify {
 		return nil, nil
 	}
+	s.leadFor(c, left)
 	select {
 	case <-c.done:
 	case <-ctx.Done():
@@ -237,11 +239,11 @@ func (s *Session) invokeLane(ctx context.Context, r kith.Request, md []byte, siz
 }
 
 // appendCallLocked appends the frame of a call, which takes up to size bytes.
-func (s *Session) appendCallLocked(ctx context.Context, c *outCall, r *kith.Request, md []byte, size int) {
+func (s *Session) appendCallLocked(c *outCall, r *kith.Request, left time.Duration, md []byte, size int) {
 	b := s.lane.bytes(size)
 	start := len(*b)
 	dst := appendUvarint(wire.AppendLane(*b, wire.FrameCall), c.id)
-	dst = wire.AppendHead(dst, r.Method.Kind(), r.Method.Name(), r.Codec.Name(), timeLeft(ctx), md)
+	dst = wire.AppendHead(dst, r.Method.Kind(), r.Method.Name(), r.Codec.Name(), left, md)
 	*b = wire.EndLane(append(dst, r.Body...), start)
 	if !s.out.live {
 		s.out.sent += len(*b) - start
@@ -331,6 +333,10 @@ func (s *Session) abandon(c *outCall) bool {
 func (s *Session) finishCall(id uint64) (c *outCall, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.finishCallLocked(id)
+}
+
+func (s *Session) finishCallLocked(id uint64) (c *outCall, err error) {
 	c = s.out.at(id)
 	if c == nil {
 		if s.out.dead != nil {

@@ -57,7 +57,7 @@ func (o *outcomes) takeLocked() {
 func (s *Session) sendOutcome(c *inCall) {
 	if s.outcomes.add(c) {
 		s.mu.Lock()
-		s.sendLocked()
+		s.sendLocked(true)
 	}
 }
 

@@ -17,7 +17,7 @@ type heldLink struct {
 	wrote        chan []byte
 }
 
-func (l *heldLink) TryLane([]byte) bool {
+func (l *heldLink) TryLane([]byte, bool) bool {
 	l.tried <- struct{}{}
 	<-l.leave
 	return true

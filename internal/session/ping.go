@@ -125,6 +125,7 @@ func (s *Session) Ping(ctx context.Context) error {
 	}
 	pong := s.ping.pong
 	s.mu.Unlock()
+	s.readOn()
 	select {
 	case <-pong:
 		return nil

@@ -18,9 +18,10 @@ import (
 type Session struct {
 	conn transport.Conn
 	cfg  *Config
-	link laneLink  // set by open; at the accepting end perhaps again, before anything is written
-	try  laneTrier // nil if the link has none
-	base time.Time // what the times below count from
+	link laneLink   // set by open; at the accepting end perhaps again, before anything is written
+	try  laneTrier  // nil if the link has none
+	lead laneLeader // nil where nobody reads but the reader
+	base time.Time  // what the times below count from
 
 	ready  chan struct{} // closed by the reader when hello is over
 	ended  chan struct{} // closed by end, after err is set
@@ -70,8 +71,8 @@ type laneLink interface {
 // A laneTrier is a laneLink that can write without waiting.
 type laneTrier interface {
 	// TryLane is WriteLane if that does not wait, else it does nothing and
-	// returns false.
-	TryLane(p []byte) bool
+	// returns false. Who is patient may have to wait all the same.
+	TryLane(p []byte, patient bool) bool
 }
 
 // Dial starts a session on a connection that this side dialled and waits until

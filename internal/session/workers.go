@@ -71,11 +71,35 @@ func (w *Workers) start(c *inCall) bool {
 		return false
 	}
 	w.load.noteCall(c)
-	w.queue.push(c)
-	k := w.summonLocked()
+	k := w.pushLocked(c)
 	w.mu.Unlock()
 	w.send(k)
 	return true
+}
+
+// admit counts c as start does, for enqueue, or for a run and a release.
+func (w *Workers) admit(c *inCall) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.takeLocked(c.s) {
+		return false
+	}
+	w.load.noteCall(c)
+	return true
+}
+
+// enqueue has a worker run the handler of a call that was admitted.
+func (w *Workers) enqueue(c *inCall) {
+	w.mu.Lock()
+	k := w.pushLocked(c)
+	w.mu.Unlock()
+	w.send(k)
+}
+
+// pushLocked queues c, and returns a worker to be sent, nil if none is needed.
+func (w *Workers) pushLocked(c *inCall) *worker {
+	w.queue.push(c)
+	return w.summonLocked()
 }
 
 // summonLocked returns a worker to be sent to the queue, nil if none is needed.
