@@ -1,5 +1,5 @@
-// Package ration bounds what others can make a process log: whoever fails, or sends
-// nonsense, at will must not fill the disk.
+// Package ration bounds what others can make a process do, or log: whoever fails, or sends
+// nonsense, at will must not fill the disk, nor take the processors.
 package ration
 
 import (

@@ -11,11 +11,13 @@ import (
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/mux"
+	"github.com/kith-go/kith/internal/ration"
 	"github.com/kith-go/kith/transport"
 )
 
 // A listener accepts connections. It runs acceptLoop, and a handshakeHandler
-// for each connection that Accept has not returned yet; Close joins them.
+// for each connection whose handshake has begun and that Accept has not returned yet;
+// Close joins them.
 type listener struct {
 	t    *Transport
 	ln   net.Listener
@@ -26,6 +28,7 @@ type listener struct {
 	done    chan struct{}  // closed by Close
 	closing sync.Once
 	waiting lobby
+	pace    mux.Pace // acceptLoop's own
 	wg      sync.WaitGroup
 }
 
@@ -63,11 +66,11 @@ func (t *Transport) listen(ctx context.Context, a transport.Addr) (*listener, er
 		ready: make(chan *mux.Conn),
 		done:  make(chan struct{}),
 	}
-	rate := t.cfg.HandshakeRate
-	if cfg == nil {
-		rate = -1 // there is nothing to compute
+	rate, burst := t.cfg.HandshakeRate, handshakeBurst
+	if cfg == nil { // there is little to compute
+		rate, burst = rate*plainFactor, burst*plainFactor
 	}
-	l.waiting.init(t.cfg.MaxHandshakes, t.cfg.MaxHandshakesPerSource, rate)
+	l.waiting.init(t.cfg.MaxHandshakes, t.cfg.MaxHandshakesPerSource, ration.NewSpacing(rate, burst), l.start)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -151,19 +154,32 @@ func (l *listener) acceptLoop() {
 	}
 }
 
-// receive finds a place for a new connection, and starts its handshake. It
-// returns false after Close.
+// connUnits is what a connection counts for the loop's pace: 16 in a millisecond are
+// more than anybody needs, and a loop that never waits keeps those who have theirs
+// from being seen.
+const connUnits = 64
+
+// receive finds a place for a new connection. It returns false after Close.
 func (l *listener) receive(raw net.Conn) bool {
-	g := l.waiting.enter(raw)
-	if g == nil {
+	gone, ok := l.waiting.enter(raw)
+	if !ok {
 		_ = raw.Close()
 		return false
 	}
-	l.wg.Add(1)
-	// Ends with the handshake, which its timeout bounds from when its turn has
-	// come, and with Accept or Close; Close waits for it.
-	go l.handshakeHandler(g)
+	if gone != nil {
+		l.t.log.refused(gone.raw.RemoteAddr(), net.ErrClosed, true)
+	}
+	l.pace.Add(connUnits)
 	return true
+}
+
+// start starts the handshake of a guest whose turn it is. The lobby calls it, and does
+// not once it is closed.
+func (l *listener) start(g *guest) {
+	l.wg.Add(1)
+	// Ends with the handshake, which its timeout bounds, and with Accept or Close;
+	// Close waits for it.
+	go l.handshakeHandler(g)
 }
 
 // handshakeHandler does the handshake of one connection, and hands it to
@@ -171,11 +187,6 @@ func (l *listener) receive(raw net.Conn) bool {
 func (l *listener) handshakeHandler(g *guest) {
 	defer l.wg.Done()
 	defer l.waiting.leave(g)
-	<-g.begin
-	if l.waiting.wasEvicted(g) {
-		l.t.log.refused(g.raw.RemoteAddr(), net.ErrClosed, true)
-		return
-	}
 	ctx, done, err := l.t.begin(context.Background())
 	if err != nil {
 		_ = g.raw.Close()

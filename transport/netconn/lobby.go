@@ -5,6 +5,18 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/kith-go/kith/internal/ration"
+)
+
+const (
+	// defaultHandshakeRate is how many handshakes of one source begin a second:
+	// what takes about a fifth of one processor.
+	defaultHandshakeRate = 200
+	// handshakeBurst is how many begin at once, after a pause.
+	handshakeBurst = 64
+	// plainFactor is how many times as many of both there are without TLS.
+	plainFactor = 16
 )
 
 // A lobby holds the connections of a listener from the moment they come until
@@ -22,7 +34,8 @@ type lobby struct {
 	guests    int
 	oldest    guestList                // in their handshake, in the order in which they came
 	sources   map[netip.Prefix]*source // the same, by source
-	spacing   spacing
+	spacing   ration.Spacing
+	start     func(*guest) // begins a handshake; called with mu held
 }
 
 // A source is the guests from one place that are in their handshake.
@@ -39,8 +52,7 @@ type guest struct {
 	source  netip.Prefix // invalid if unknown
 	shaking bool         // in its handshake, and in the lists
 	evicted bool
-	begin   chan struct{}                  // closed when the handshake may begin, or the guest has to go
-	waits   bool                           // begin is not closed, and the guest is in its source's list of those
+	waits   bool                           // it has not begun, and is in its source's list of those
 	links   [3]struct{ prev, next *guest } // of lobby.oldest, and of its source's lists
 }
 
@@ -78,18 +90,19 @@ func (l *guestList) remove(g *guest) {
 	l.len--
 }
 
-func (b *lobby) init(total, perSource, rate int) {
+func (b *lobby) init(total, perSource int, spacing ration.Spacing, start func(*guest)) {
 	b.left.L = &b.mu
 	b.total, b.perSource = total, perSource
 	b.sources = make(map[netip.Prefix]*source)
-	b.spacing = newSpacing(rate)
+	b.spacing, b.start = spacing, start
 }
 
 // enter gives a connection a place, if need be that of another one, or waits
-// for one while all guests have done their handshake. It returns nil after
-// close.
-func (b *lobby) enter(raw net.Conn) *guest {
-	g := &guest{raw: raw, source: sourceOf(raw.RemoteAddr()), shaking: true, begin: make(chan struct{})}
+// for one while all guests have done their handshake. Its handshake is started
+// when its turn comes. It returns who had to go before that was, if anybody had,
+// and reports false after close.
+func (b *lobby) enter(raw net.Conn) (gone *guest, ok bool) {
+	g := &guest{raw: raw, source: sourceOf(raw.RemoteAddr()), shaking: true}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.closed && b.total > 0 && b.guests >= b.total {
@@ -97,16 +110,16 @@ func (b *lobby) enter(raw net.Conn) *guest {
 			b.left.Wait()
 			continue
 		}
-		b.evict(b.oldest.head)
+		gone = b.evict(b.oldest.head)
 	}
 	if b.closed {
-		return nil
+		return nil, false
 	}
 	b.guests++
 	b.oldest.push(g)
 	if !g.source.IsValid() {
-		close(g.begin)
-		return g
+		b.start(g)
+		return gone, true
 	}
 	same := b.sources[g.source]
 	if same == nil {
@@ -114,7 +127,7 @@ func (b *lobby) enter(raw net.Conn) *guest {
 		b.sources[g.source] = same
 	}
 	if b.perSource > 0 && same.all.len >= b.perSource {
-		b.evict(same.lastOut())
+		gone = b.evict(same.lastOut())
 		b.sources[g.source] = same // it may have been empty for a moment
 	}
 	same.all.push(g)
@@ -123,7 +136,7 @@ func (b *lobby) enter(raw net.Conn) *guest {
 	if same.timer == nil {
 		b.serve(same)
 	}
-	return g
+	return gone, true
 }
 
 // lastOut is the guest that has to go for another one of its source.
@@ -142,11 +155,13 @@ func (b *lobby) serve(s *source) {
 		s.timer = nil
 	}
 	for s.waiting.head != nil {
-		if wait := b.spacing.begin(s.prefix); wait > 0 {
+		if wait := b.spacing.Begin(s.prefix, time.Now()); wait > 0 {
 			s.timer = time.AfterFunc(wait, func() { b.serveLater(s) })
 			return
 		}
-		b.release(s, s.waiting.head)
+		g := s.waiting.head
+		b.release(s, g)
+		b.start(g)
 	}
 }
 
@@ -160,15 +175,19 @@ func (b *lobby) serveLater(s *source) {
 func (b *lobby) release(s *source, g *guest) {
 	s.waiting.remove(g)
 	g.waits = false
-	close(g.begin)
 }
 
-// evict ends a guest's handshake. mu held; closing a socket does not block.
-func (b *lobby) evict(g *guest) {
+// evict ends a guest's handshake, and returns it if that has not been started. mu held;
+// closing a socket does not block.
+func (b *lobby) evict(g *guest) (unheard *guest) {
+	if g.waits {
+		unheard = g
+	}
 	g.evicted = true
 	b.unlist(g)
 	b.guests--
 	_ = g.raw.Close()
+	return unheard
 }
 
 // unlist takes a guest off the lists of those in their handshake. mu held.

@@ -9,18 +9,21 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kith-go/kith/internal/ration"
 )
 
 // A caller is a connection that does nothing but come from somewhere and end.
 type caller struct {
 	net.Conn
-	from net.Addr
-	once sync.Once
-	gone chan struct{} // closed by Close
+	from  net.Addr
+	once  sync.Once
+	begun chan *guest   // cap 1; sent to when its handshake is started
+	gone  chan struct{} // closed by Close
 }
 
 func from(ip net.IP) *caller {
-	return &caller{from: &net.TCPAddr{IP: ip, Port: 1}, gone: make(chan struct{})}
+	return &caller{from: &net.TCPAddr{IP: ip, Port: 1}, begun: make(chan *guest, 1), gone: make(chan struct{})}
 }
 
 func (c *caller) RemoteAddr() net.Addr { return c.from }
@@ -32,7 +35,8 @@ func (c *caller) Close() error {
 
 func newLobby(rate int) *lobby {
 	b := new(lobby)
-	b.init(defaultHandshakes, defaultPerSource, rate)
+	start := func(g *guest) { g.raw.(*caller).begun <- g }
+	b.init(defaultHandshakes, defaultPerSource, ration.NewSpacing(rate, handshakeBurst), start)
 	return b
 }
 
@@ -40,13 +44,13 @@ func newLobby(rate int) *lobby {
 // reports whether the handshake began, and whether it was done.
 func shake(b *lobby, ip net.IP, d time.Duration) (begun, done bool) {
 	c := from(ip)
-	g := b.enter(c)
-	if g == nil {
+	if _, ok := b.enter(c); !ok {
 		return false, false
 	}
-	defer b.leave(g)
-	<-g.begin
-	if b.wasEvicted(g) {
+	select {
+	case g := <-c.begun:
+		defer b.leave(g)
+	case <-c.gone:
 		return false, false
 	}
 	select {
@@ -136,7 +140,31 @@ func TestHandshakesWithoutRate(t *testing.T) {
 		}
 		c := from(nil)
 		c.from = &net.UnixAddr{Name: "here"}
-		g := newLobby(1).enter(c)
-		<-g.begin
+		newLobby(1).enter(c)
+		<-c.begun
+	})
+}
+
+// Who has to go for another one of its source before its turn has come is told of, and
+// never started.
+func TestUnheardGuestGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newLobby(1)
+		defer b.close()
+		ip := net.IPv4(10, 0, 0, 1)
+		for range handshakeBurst { // spends the budget, and the places
+			b.enter(from(ip))
+		}
+		c := from(ip)
+		if gone, ok := b.enter(c); gone != nil || !ok {
+			t.Fatalf("enter() = %v, %t, want nil, true: who has begun is told of elsewhere", gone, ok)
+		}
+		if gone, _ := b.enter(from(ip)); gone == nil || gone.raw != c {
+			t.Errorf("enter() = %v, want the one that waits", gone)
+		}
+		<-c.gone
+		if len(c.begun) != 0 {
+			t.Error("it was started all the same")
+		}
 	})
 }

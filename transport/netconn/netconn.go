@@ -76,7 +76,7 @@ type Config struct {
 
 	// HandshakeRate is how many TLS handshakes a second a listener begins with
 	// one such source, after a pause up to 64 at once; further ones wait, and count
-	// for the limits above. If zero, 200.
+	// for the limits above. If zero, 200. In plaintext there are 16 times as many.
 	HandshakeRate int
 
 	// MaxStreams is how many streams the other side of a connection may have
