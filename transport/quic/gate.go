@@ -53,21 +53,30 @@ func (g *gate) crowded(source string) bool {
 	return g.max >= 0 && g.total >= g.max/4 || g.maxSource >= 0 && g.sources[source] >= g.maxSource/4
 }
 
-// sourceOf names whom to count an address under: an IPv6 host has at least a
-// network of 64 bits to itself, and often one of 56.
+// sourceOf names whom to count an address under.
 func sourceOf(a net.Addr) string {
 	u, ok := a.(*net.UDPAddr)
 	if !ok {
 		return hostOf(a)
 	}
-	ip := u.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() && !ip.IsLinkLocalUnicast() {
-		if p, err := ip.Prefix(56); err == nil {
-			ip = p.Addr()
-		}
-	}
-	if ip == (netip.Addr{}) {
+	p := sourcePrefix(u.AddrPort().Addr())
+	if !p.IsValid() {
 		return ""
 	}
-	return ip.String()
+	return p.Addr().String()
+}
+
+// sourcePrefix returns whom an address counts for: an IPv6 host has at least a
+// network of 64 bits to itself, and often one of 56.
+func sourcePrefix(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() && !ip.IsLinkLocalUnicast() {
+		bits = 56
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
 }

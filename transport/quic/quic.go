@@ -78,7 +78,9 @@ type Config struct {
 
 	// MaxHandshakesPerSource does the same for one IPv4 address or one IPv6
 	// network of 56 bits, behind which there may be many clients. If zero, 64.
-	// If negative, no limit.
+	// If negative, no limit. Unless it is negative, packets of handshakes beyond
+	// 16,000 a second from one such source are dropped, as if lost on the way, by the
+	// system's sockets; those of connections are not.
 	MaxHandshakesPerSource int
 
 	// ListenPacket makes sockets: network is udp, udp4 or udp6, and address is

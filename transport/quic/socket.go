@@ -53,19 +53,23 @@ func (t *Transport) openSocket(ctx context.Context, network, address string) (*s
 }
 
 func (t *Transport) listenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	rate := handshakeRate
+	if t.cfg.MaxHandshakesPerSource < 0 {
+		rate = -1
+	}
 	if t.cfg.ListenPacket != nil {
 		pc, err := t.cfg.ListenPacket(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return adapt(pc, t.log), nil
+		return adapt(pc, rate, t.log), nil
 	}
 	var lc net.ListenConfig
 	pc, err := lc.ListenPacket(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return adapt(pc, t.log), nil
+	return adapt(pc, rate, t.log), nil
 }
 
 // retainLocked adds a reference, unless there is none left.

@@ -204,7 +204,7 @@ func TestBuffersAreSizedHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	pc := quic.Adapt(c, slog.New(slog.DiscardHandler)).(quicgo.OOBCapablePacketConn)
+	pc := quic.Adapt(c, -1, slog.New(slog.DiscardHandler)).(quicgo.OOBCapablePacketConn)
 	if _, err := pc.SyscallConn(); err == nil {
 		t.Error("SyscallConn() before the buffers are sized = nil, want an error")
 	}

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
+
+	"golang.org/x/net/ipv4"
 )
 
 // minBuffer is the least socket buffer that is asked for.
@@ -14,10 +17,11 @@ const minBuffer = 64 << 10
 
 var errNotSized = errors.New("buffers are not sized yet")
 
-// adapt makes a packet conn such as quic-go should see it.
-func adapt(pc net.PacketConn, log *slog.Logger) net.PacketConn {
+// adapt makes a packet conn such as quic-go should see it. Each source may send rate packets
+// of handshakes a second.
+func adapt(pc net.PacketConn, rate int, log *slog.Logger) net.PacketConn {
 	if c, ok := pc.(*net.UDPConn); ok {
-		return &udpSocket{UDPConn: c, log: log}
+		return &udpSocket{UDPConn: c, log: log, sieve: newSieve(rate), batch: ipv4.NewPacketConn(c)}
 	}
 	if _, ok := pc.(interface{ SetReadBuffer(int) error }); ok {
 		return pc
@@ -34,11 +38,25 @@ func (unsized) SetWriteBuffer(int) error { return nil }
 
 // A udpSocket is a UDP socket on which a packet that cannot be sent now counts
 // as lost. quic-go ends all connections of a socket whose write fails, be it
-// for a cable pulled for a second or a firewall rule that drops a packet.
+// for a cable pulled for a second or a firewall rule that drops a packet. What it
+// receives goes through a sieve.
 type udpSocket struct {
 	*net.UDPConn
 	log   *slog.Logger
 	sized atomic.Bool
+	batch *ipv4.PacketConn // reads from UDPConn, of either family
+	sieve sieve            // quic-go's one reader's
+}
+
+// ReadFrom reads a packet that has passed the sieve, for quic-go where it does not read by
+// batches.
+func (s *udpSocket) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := s.UDPConn.ReadFrom(p)
+		if err != nil || s.sieve.passes(p[:n], from, time.Now()) {
+			return n, from, err
+		}
+	}
 }
 
 func (s *udpSocket) WriteMsgUDP(b, oob []byte, to *net.UDPAddr) (n, oobn int, err error) {
