@@ -26,6 +26,7 @@ type inCall struct {
 	codec    kith.Codec
 	metadata kith.Metadata
 	lane     bool
+	bulk     int64        // as how many more calls it counts, for its size
 	buf      *callBuffers // of a lane call, until it ends
 	stream   *inStream    // of a stream call; and of a lane call whose answer is large
 
@@ -79,6 +80,7 @@ func (s *Session) onCall(body []byte) error {
 	if limit := s.limit(c.method); len(msg) > limit {
 		return s.refuseCall(id, tooLarge(len(msg), limit, "the other side's").Refusal())
 	}
+	c.bulk = int64(max(len(msg)-freeBulk, 0) / bulkSize)
 	running := s.in.claim(c)
 	s.calledUpon(running)
 	c.buf = callBufferPool.Get().(*callBuffers)
@@ -100,6 +102,10 @@ const (
 	// refusalCost is how many frames a refused call counts as: it takes no turn, and
 	// costs about as much as a call that does.
 	refusalCost = 8
+	// freeBulk is how large a message is without counting as more than one call in
+	// flight, for who is to rest; bulkSize how many bytes beyond count as one more.
+	freeBulk = 4 << 10
+	bulkSize = 384
 )
 
 var errBusy = kith.NewError(kith.ResourceExhausted, "too_many_calls", "too many calls in flight here").Refusal()

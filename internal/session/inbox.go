@@ -11,6 +11,7 @@ import (
 // inbox is the calls that this side serves.
 type inbox struct {
 	running atomic.Int64 // calls in slots and streams
+	bulk    atomic.Int64 // as how many more they count, for their size
 
 	// first and slots are the lane calls by the low bits of their id: those below
 	// firstSlots in first, which spares a connection with few calls the rest. The
@@ -112,6 +113,9 @@ func (in *inbox) claim(c *inCall) (running int64) {
 		slot = in.makeSlot(c.id)
 	}
 	slot.Store(c)
+	if c.bulk > 0 {
+		in.bulk.Add(c.bulk)
+	}
 	running = in.running.Add(1)
 	if in.ended.Load() {
 		c.cancel() // cancelAll may have looked before
@@ -122,6 +126,9 @@ func (in *inbox) claim(c *inCall) (running int64) {
 // free ends c's use of its slot or number.
 func (in *inbox) free(c *inCall) {
 	in.running.Add(-1)
+	if c.bulk > 0 {
+		in.bulk.Add(-c.bulk)
+	}
 	if !c.isStream() {
 		in.slot(c.id).Store(nil)
 		return

@@ -40,8 +40,9 @@ type smallCall struct {
 	at time.Time
 }
 
-// crowded reports whether s has very many calls in flight.
-func (s *Session) crowded() bool { return s.in.running.Load() > restAbove }
+// crowded reports whether s has very many calls in flight. A large one counts as
+// many: it takes as few of them to keep the processors from looking at the network.
+func (s *Session) crowded() bool { return s.in.running.Load()+s.in.bulk.Load() > restAbove }
 
 // noteCall notes that c came.
 func (l *load) noteCall(c *inCall) {

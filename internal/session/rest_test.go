@@ -130,3 +130,17 @@ func TestLateWorker(t *testing.T) {
 		}
 	})
 }
+
+// Calls with large messages make a crowd sooner.
+func TestBulkIsCrowd(t *testing.T) {
+	var s Session
+	c := &inCall{s: &s, lane: true, bulk: restAbove}
+	s.in.claim(c)
+	if !s.crowded() {
+		t.Error("a call as large as many is no crowd")
+	}
+	s.in.free(c)
+	if s.crowded() || s.in.bulk.Load() != 0 {
+		t.Errorf("when it has ended %d bulk is left, want 0", s.in.bulk.Load())
+	}
+}

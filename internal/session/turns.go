@@ -11,6 +11,7 @@ type turn struct {
 	spent       time.Duration // by its handlers since its last rest, while others had calls
 	resting     bool          // none of its calls has a turn
 	timer       *time.Timer   // ends the rest
+	others      peak          // of the places that other sessions had
 }
 
 // turns is the calls that wait for a worker. Sessions take turns, one call

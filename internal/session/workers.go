@@ -20,9 +20,8 @@ import (
 // one batch share a worker, at no switch between them, and a handler that blocks
 // holds up nobody. Where calls of several sessions wait, these take turns.
 type Workers struct {
-	limit   int
-	reserve int64 // how many of limit are for sessions that have no more than that
-	faults  faultLog
+	limit  int
+	faults faultLog
 
 	// busy is the calls that count for limit, queued ones included. It is raised
 	// with mu held, so that it never exceeds limit, and lowered by leave.
@@ -33,6 +32,7 @@ type Workers struct {
 	queue  turns         // guarded by mu
 	coming bool          // a worker is on its way to the queue; guarded by mu
 	load   load          // guarded by mu
+	places places        // guarded by mu
 	idle   []*worker     // a stack: the last parked is the warmest; guarded by mu
 	reap   *time.Timer   // runs while idle is not empty; guarded by mu
 	epoch  int           // how often reap has run; guarded by mu
@@ -56,17 +56,17 @@ type worker struct {
 // means any number.
 func NewWorkers(limit int) *Workers { return &Workers{limit: limit} }
 
-// NewSharedWorkers is NewWorkers for sessions with different others. The last eighth
-// of the calls is for sessions that have less than that in flight: who calls, and
+// NewSharedWorkers is NewWorkers for sessions with different others: who calls, and
 // never ends, shall not shut out everybody else.
 func NewSharedWorkers(limit int) *Workers {
-	return &Workers{limit: limit, reserve: int64(limit / 8)}
+	return &Workers{limit: limit, places: places{reserve: int64(limit / 8), base: time.Now()}}
 }
 
 // start runs c's handler, and reports false if the limit is reached.
 func (w *Workers) start(c *inCall) bool {
 	w.mu.Lock()
-	if !w.takeLocked(c.s) {
+	// c has its slot, and so counts as running already.
+	if !w.takeLocked(c.s, c.s.in.running.Load()-1) {
 		w.mu.Unlock()
 		return false
 	}
@@ -81,7 +81,7 @@ func (w *Workers) start(c *inCall) bool {
 func (w *Workers) admit(c *inCall) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.takeLocked(c.s) {
+	if !w.takeLocked(c.s, c.s.in.running.Load()-1) {
 		return false
 	}
 	w.load.noteCall(c)
@@ -136,14 +136,13 @@ func (w *Workers) send(k *worker) {
 func (w *Workers) acquire(s *Session) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.takeLocked(s)
+	return w.takeLocked(s, s.in.running.Load())
 }
 
-// takeLocked takes a place for a call of s.
-func (w *Workers) takeLocked(s *Session) bool {
-	left := int64(w.limit) - w.busy.Load()
-	full := left <= 0 || left <= w.reserve && s.in.running.Load() > w.reserve
-	if w.closed || w.limit >= 0 && full {
+// takeLocked takes a place for a call of s, which has own ones.
+func (w *Workers) takeLocked(s *Session, own int64) bool {
+	busy := w.busy.Load()
+	if w.closed || w.limit >= 0 && !w.places.allows(s, int64(w.limit)-busy, busy, own) {
 		return false
 	}
 	w.busy.Add(1)
