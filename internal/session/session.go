@@ -235,6 +235,7 @@ func (s *Session) onConnEnd() {
 		ce = &transport.ConnError{Code: kith.Unavailable, Err: context.Cause(s.conn.Context())}
 	}
 	s.end(ce)
+	<-s.ended // if somebody else is at it, err is not set yet
 	s.mu.Lock()
 	s.over = true
 	after := s.afterEnd
