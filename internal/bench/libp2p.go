@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
@@ -220,7 +221,10 @@ func (l *libp2pHosts) dial(ctx context.Context, addr, format string) (client, er
 	if err != nil {
 		return nil, err
 	}
-	if err := h.Connect(ctx, peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{m}}); err != nil {
+	// Identify, at the end of the host's last connection, forgets addresses that are known for
+	// a time: also one that Connect has just been given.
+	h.Peerstore().AddAddr(id, m, peerstore.PermanentAddrTTL)
+	if err := h.Connect(ctx, peer.AddrInfo{ID: id}); err != nil {
 		l.put(h)
 		return nil, err
 	}
