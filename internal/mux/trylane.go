@@ -12,7 +12,7 @@ import "syscall"
 // It saves a lone call the switch to a goroutine that may be stuck in a write,
 // at each end: the median round trip over loopback goes from 9.4 to 8.7 us.
 func (c *Conn) TryLane(p []byte, patient bool) bool {
-	if c.try == nil && !c.calm(len(p), patient) || len(p) > Headroom+maxLane {
+	if len(p) > Headroom+maxLane || c.try == nil && len(p) > maxCalm {
 		return false
 	}
 	putHeader(p[Headroom-headerLen:], header{kind: kindData, length: len(p) - Headroom})
@@ -20,7 +20,7 @@ func (c *Conn) TryLane(p []byte, patient bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := &c.out
-	if c.err != nil || w.err != nil || w.busy || w.mid || w.laneWaits || !w.greeted || c.pendingFrames() {
+	if c.err != nil || c.try == nil && !c.calm(len(p), patient) || w.err != nil || w.busy || w.mid || w.laneWaits || !w.greeted || c.pendingFrames() {
 		return false
 	}
 	w.busy = true

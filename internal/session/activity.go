@@ -17,7 +17,7 @@ func (s *Session) Admitted() bool {
 func (s *Session) Activity() (open int, made uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.openLocked(), s.out.seq + s.out.streamNo
+	return s.openLocked(), s.out.made + s.out.streamNo
 }
 
 func (s *Session) openLocked() int {

@@ -83,7 +83,10 @@ func (s *Session) sendLocked(patient bool) {
 	s.lane.flushing = true
 	buf := s.takeLaneLocked()
 	s.mu.Unlock()
-	taken := buf == nil || s.try.TryLane(*buf, patient)
+	if buf == nil {
+		return // another goroutine sent it, and may be sending more by now
+	}
+	taken := s.try.TryLane(*buf, patient)
 	s.after.flushed()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,9 +100,7 @@ func (s *Session) sendLocked(patient bool) {
 	case s.lane.size() > 0 || s.lane.pong != nil:
 		s.flushLocked()
 	}
-	if buf != nil {
-		putLaneBuffer(buf)
-	}
+	putLaneBuffer(buf)
 }
 
 // flushLoop sends what waits in the lane's buffer until nothing does, or the

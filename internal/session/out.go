@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type outbox struct {
 	free    []int      // free slots below len(slots)
 	max     int        // how many lane calls may be open
 	open    int        // lane calls whose outcome has not come
+	made    uint64     // lane calls ever made
 	seq     uint64     // the high bits of ids
 	waiting fifo       // those who wait for a slot, or for hello
 
@@ -85,6 +87,10 @@ func (p *callPool) put(c *outCall) {
 	p.p.Put(c)
 }
 
+// idGap makes ids that cannot be guessed: who answers has read the call, which
+// mux.Conn.TryLane relies on.
+const idGap = 1 << 8
+
 // place gives c a slot and an id. There is one free.
 func (o *outbox) place(c *outCall) {
 	if n := len(o.free); n > 0 {
@@ -96,7 +102,8 @@ func (o *outbox) place(c *outCall) {
 	}
 	o.slots[c.slot] = c
 	o.open++
-	o.seq++
+	o.made++
+	o.seq += 1 + rand.Uint64N(idGap)
 	c.id = o.seq<<wire.SlotBits | uint64(c.slot)
 }
 
@@ -281,6 +288,7 @@ func (s *Session) waitLocked(ctx context.Context, m *kith.Method, n int, call bo
 		}
 		w := q.add(room)
 		s.mu.Unlock()
+		s.readOn() // what makes room has to be read
 		select {
 		case <-w.ch:
 			s.mu.Lock()
