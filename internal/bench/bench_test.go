@@ -79,6 +79,35 @@ func TestCallsMain(t *testing.T) {
 	}
 }
 
+// TestOne measures a case in a process of its own, one that the system does not fit and
+// one that fails.
+func TestOne(t *testing.T) {
+	o := &options{quick: true, time: time.Millisecond}
+	w, err := selectWorkloads("W1,W5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp, err := systemNamed("kith-tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := measureApart(t.Context(), o, &row{w: w[0], sys: tcp})
+	if err != nil || f["calls"] <= 0 || f["p50"] <= 0 {
+		t.Errorf("measureApart(W1, kith-tcp) = %v, %v, want its figures", f, err)
+	}
+	nats, err := systemNamed("nats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := measureApart(t.Context(), o, &row{w: w[1], label: "16 MiB", sys: nats}); !errors.Is(err, errNotFit) {
+		t.Errorf("measureApart(W5, nats) = %v, want %v", err, errNotFit)
+	}
+	const want = `no case is called "gone"`
+	if _, err := measureApart(t.Context(), o, &row{w: w[0], label: "gone", sys: tcp}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("measureApart(a case that is none) = %v, want one that says %q", err, want)
+	}
+}
+
 func TestHistogram(t *testing.T) {
 	for i := range buckets - 1 {
 		if got := bucketOf(bucketStart(i)); got != i {

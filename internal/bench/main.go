@@ -5,7 +5,8 @@
 //	         [-json FILE] [-md FILE] [-svg FILE]
 //
 // Each round measures every system of a case once, before the next round begins; of the
-// rounds the median counts. One system is alive at a time.
+// rounds the median counts. One system is alive at a time, in a process that measures
+// nothing else.
 package main
 
 import (
@@ -34,8 +35,12 @@ func main() {
 
 // run is main, and what a child process does.
 func run(args []string, in io.Reader, out, progress io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	if len(args) > 0 {
 		switch args[0] {
+		case "one":
+			return oneMain(ctx, args[1:], out, progress)
 		case "serve":
 			return serveMain(args[1:], in, out)
 		case "calls":
@@ -48,8 +53,6 @@ func run(args []string, in io.Reader, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	rows := measureAll(ctx, o, progress)
 	return errors.Join(report(o, rows, out), failures(rows))
 }
@@ -60,6 +63,7 @@ type options struct {
 	systems   *regexp.Regexp
 	rounds    int
 	time      time.Duration // of one measurement
+	quick     bool          // briefly: what follows is small
 	two       bool          // only what has two processes
 	syscalls  string        // the name of a counter
 
@@ -73,7 +77,8 @@ type options struct {
 	growConns   []int
 }
 
-func parseOptions(args []string, usage io.Writer) (*options, error) {
+// parseOptions adds flags of the caller's own by more.
+func parseOptions(args []string, usage io.Writer, more ...func(*flag.FlagSet)) (*options, error) {
 	o := &options{
 		bulk: 1 << 30, idle: 1000, settle: time.Second,
 		growCallers: []int{1, 8, 16, 64, 512, 4096}, growConns: []int{1, 10, 100, 1000},
@@ -82,7 +87,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	fs.SetOutput(usage)
 	names := fs.String("w", "", "workloads, separated by commas; all if empty")
 	pattern := fs.String("s", "", "regular expression of the systems")
-	quick := fs.Bool("quick", false, "everything once and briefly, to see that it runs; counts no system calls")
+	fs.BoolVar(&o.quick, "quick", false, "everything once and briefly, to see that it runs; counts no system calls")
 	fs.IntVar(&o.rounds, "rounds", 5, "how often each is measured")
 	fs.DurationVar(&o.time, "time", time.Second, "how long each is measured")
 	fs.BoolVar(&o.two, "two", false, "only what has client and server in two processes")
@@ -90,10 +95,13 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	fs.StringVar(&o.json, "json", "", "write JSON lines to this file")
 	fs.StringVar(&o.md, "md", "", "write the tables to this file, not to standard output")
 	fs.StringVar(&o.svg, "svg", "", "write a plot to this file")
+	for _, add := range more {
+		add(fs)
+	}
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	if *quick {
+	if o.quick {
 		o.rounds, o.time, o.bulk, o.idle, o.settle = 1, 20*time.Millisecond, 16<<20, 20, 20*time.Millisecond
 		o.growCallers, o.growConns = []int{1, 512}, []int{10}
 		o.syscalls = "none"
