@@ -1,20 +1,22 @@
 package tcp_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/kith-go/kith/transport"
 	"github.com/kith-go/kith/transport/tcp"
 )
 
-// TestListenEverywhere dials what Addr says of a listener at all addresses.
+// TestListenEverywhere dials what Addr says of a listener at all addresses, at one, and
+// where no port was asked for.
 func TestListenEverywhere(t *testing.T) {
-	for _, host := range []string{":0", "0.0.0.0:0", "[::]:0", "localhost:0"} {
+	for _, host := range []string{":0", "0.0.0.0:0", "[::]:0", "localhost:0", "127.0.0.1", "localhost", "[::1]"} {
 		tr := tcp.New(tcp.Config{})
 		defer tr.Close()
 		ln, err := tr.Listen(t.Context(), transport.Addr{Scheme: tcp.Scheme, Host: host})
 		if err != nil {
-			if host == "[::]:0" {
+			if strings.HasPrefix(host, "[") {
 				continue // no IPv6 here
 			}
 			t.Fatal(err)

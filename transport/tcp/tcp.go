@@ -77,7 +77,8 @@ type Transport struct {
 }
 
 // New makes a transport. cfg is copied. Host names are resolved to both
-// families, and their addresses tried as RFC 8305 says.
+// families, and their addresses tried as RFC 8305 says. Listen takes all
+// addresses where none is named, and a free port where none is.
 func New(cfg Config) *Transport {
 	s := newSockets(cfg)
 	return &Transport{netconn.New(netconn.Config{
@@ -132,9 +133,15 @@ func (s sockets) dial(ctx context.Context, a transport.Addr) (net.Conn, error) {
 	return c, nil
 }
 
+// listen takes any free port where the address names none.
 func (s sockets) listen(ctx context.Context, a transport.Addr) (net.Listener, error) {
+	host := a.Host
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		name, _ := a.SplitHostPort()
+		host = net.JoinHostPort(name, "0")
+	}
 	lc := net.ListenConfig{KeepAlive: -1, KeepAliveConfig: s.keepAlive}
-	ln, err := lc.Listen(ctx, "tcp", a.Host)
+	ln, err := lc.Listen(ctx, "tcp", host)
 	if err != nil {
 		return nil, err
 	}
