@@ -109,7 +109,9 @@ func (n *Node) watchInstanceLocked(p *pair, instance [8]byte) {
 		p.instances, p.changedAt = 0, time.Now()
 	}
 	if p.instances++; p.instances > cloneChanges {
-		n.warn.say("a peer is another process time and again: two nodes may have the same key", slog.String("peer", p.id.String()))
+		n.mu.afterwards(func() {
+			n.warn.say("a peer is another process time and again: two nodes may have the same key", slog.String("peer", p.id.String()))
+		})
 	}
 }
 
@@ -136,7 +138,7 @@ func (n *Node) linkEnded(p *pair, k *link) (ask []discovery.Browser) {
 		n.totals.Drained++
 	} else {
 		n.totals.Lost++
-		n.cfg.Logger.Debug("connection lost", slog.String("peer", p.id.Short()), slog.String("err", cutText(err.Error())))
+		n.logLocked(slog.LevelDebug, "connection lost", slog.String("peer", p.id.Short()), slog.String("err", cutText(err.Error())))
 	}
 	if len(p.held) == 0 {
 		p.err = err
@@ -150,7 +152,7 @@ func (n *Node) linkEnded(p *pair, k *link) (ask []discovery.Browser) {
 			}
 		}
 		if p.up {
-			n.cfg.Logger.Info("peer down", slog.String("peer", p.id.Short()), slog.String("err", cutText(err.Error())))
+			n.logLocked(slog.LevelInfo, "peer down", slog.String("peer", p.id.Short()), slog.String("err", cutText(err.Error())))
 		}
 		ask = n.foundByLocked(p)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -70,11 +71,11 @@ func (n *Node) describeLoop(p *pair, k *link) {
 		p.name, p.methods = cleanName(d.Name), cleanMethods(d.Methods)
 	} else {
 		p.name, p.methods = "", nil
-		n.cfg.Logger.Warn("peer does not describe itself", "peer", p.id.Short(), "err", cutText(err.Error()))
+		n.logLocked(slog.LevelWarn, "peer does not describe itself", slog.String("peer", p.id.Short()), slog.String("err", cutText(err.Error())))
 	}
 	n.settleLocked(p)
 	if p.up {
-		n.cfg.Logger.Info("peer up", "peer", p.id.Short(), "name", p.name)
+		n.logLocked(slog.LevelInfo, "peer up", slog.String("peer", p.id.Short()), slog.String("name", p.name))
 	}
 }
 

@@ -161,7 +161,7 @@ func (n *Node) roundFailed(p *pair, failed []client.Attempt) (ask []discovery.Br
 	if p.neighbour && p.waiting == 0 && (refused || p.strikes >= meshStrikes && n.meshFullLocked() && n.meshWantedLocked()) {
 		n.leaveMeshLocked(p)
 	}
-	n.cfg.Logger.Debug("peer not reached", slog.String("peer", p.id.Short()), slog.String("err", cutText(p.err.Error())))
+	n.logLocked(slog.LevelDebug, "peer not reached", slog.String("peer", p.id.Short()), slog.String("err", cutText(p.err.Error())))
 	if !slices.ContainsFunc(failed, func(a client.Attempt) bool { return kith.Remote(a.Err) }) {
 		ask = n.foundByLocked(p)
 	}

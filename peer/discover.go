@@ -183,7 +183,9 @@ func (n *Node) onFound(i int, ev discovery.Event) {
 	}
 	p := n.pairLocked(rec.ID)
 	if p == nil {
-		n.warn.say("too many peers, one that was found is ignored", slog.String("peer", rec.ID.String()))
+		n.mu.afterwards(func() {
+			n.warn.say("too many peers, one that was found is ignored", slog.String("peer", rec.ID.String()))
+		})
 		return
 	}
 	if rec.Sequence > 0 { // from a stranger, until it is connected

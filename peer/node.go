@@ -46,7 +46,7 @@ type Node struct {
 
 	adverts // what the node tells others
 
-	mu sync.Mutex
+	mu lock
 
 	// Guarded by mu.
 	state    state

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +145,49 @@ func TestDiscoveryMayCallTheNode(t *testing.T) {
 		for _, what := range []string{"Advertise", "Update", "Close", "Suspect"} {
 			if asked[what] == 0 {
 				t.Errorf("%s was not called: %v", what, asked)
+			}
+		}
+	})
+}
+
+// A reentrant calls the node for each line that it logs, and counts the lines.
+type reentrant struct {
+	slog.Handler
+	node *atomic.Pointer[peer.Node]
+
+	mu    *sync.Mutex
+	lines map[string]int // guarded by mu
+}
+
+func (r reentrant) Enabled(context.Context, slog.Level) bool { return true }
+
+func (r reentrant) Handle(_ context.Context, line slog.Record) error {
+	if n := r.node.Load(); n != nil {
+		_, _, _ = n.Stats(), n.Peers(), n.Addrs()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines[line.Message]++
+	return nil
+}
+
+// What a Logger does with a line may be to call the node. If a lock were held, the
+// bubble's clock would stop, and the test hang.
+func TestLoggerMayCallTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := reentrant{slog.DiscardHandler, &atomic.Pointer[peer.Node]{}, &sync.Mutex{}, make(map[string]int)}
+		l := newLAN(t, memory.Link{})
+		a := l.node("a", func(cfg *peer.Config) { cfg.Logger = slog.New(log) })
+		log.node.Store(a.Node)
+		b := l.node("b", nil)
+		await(t, a, b.ID(), peer.Up)
+		l.Kill(b)
+		time.Sleep(time.Minute) // it is lost, and not reached
+		log.mu.Lock()
+		defer log.mu.Unlock()
+		for _, what := range []string{"peer up", "connection lost", "peer down", "peer not reached"} {
+			if log.lines[what] == 0 {
+				t.Errorf("nothing was logged of %q: %v", what, log.lines)
 			}
 		}
 	})

@@ -3,14 +3,8 @@ package peer
 import (
 	"context"
 	"iter"
-	"log/slog"
 	"slices"
-	"strings"
-
-	"github.com/kith-go/kith/internal/ration"
 )
-
-var discard = slog.New(slog.DiscardHandler)
 
 // A watcher is one range over Watch. It is guarded by Node.mu.
 type watcher struct {
@@ -143,21 +137,4 @@ func changed(a, b Info) bool {
 		return true
 	}
 	return !slices.Equal(a.Addrs, b.Addrs)
-}
-
-// limitedWarn logs warnings that strangers can cause, ten a second at most.
-type limitedWarn struct {
-	log   *slog.Logger
-	lines ration.Lines
-}
-
-func (l *limitedWarn) say(text string, attrs ...any) {
-	leftOut, ok := l.lines.Take(10)
-	if !ok {
-		return
-	}
-	if leftOut > 0 {
-		attrs = append(attrs, slog.Int("left_out", leftOut))
-	}
-	l.log.Warn(strings.ToValidUTF8(text, ""), attrs...)
 }
