@@ -13,7 +13,7 @@ import (
 
 // TestSocketOptions reads back what both ends of a connection set.
 func TestSocketOptions(t *testing.T) {
-	const userTimeout = 18 // TCP_USER_TIMEOUT
+	const userTimeout, notSentLowat = 18, 25 // TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT
 	for name, want := range map[time.Duration]int{0: 15_000, 7 * time.Second: 7_000, -1: 0} {
 		dialed, accepted := tcp.SocketPair(t, context.Background(), tcp.Config{UserTimeout: name})
 		for _, c := range []net.Conn{dialed, accepted} {
@@ -31,6 +31,9 @@ func TestSocketOptions(t *testing.T) {
 				}
 				if got := get(syscall.IPPROTO_TCP, userTimeout); got != want {
 					t.Errorf("TCP_USER_TIMEOUT with %v = %d ms, want %d", name, got, want)
+				}
+				if got, want := get(syscall.IPPROTO_TCP, notSentLowat), 32<<10; got != want {
+					t.Errorf("TCP_NOTSENT_LOWAT = %d, want %d", got, want)
 				}
 				if get(syscall.IPPROTO_TCP, syscall.TCP_NODELAY) == 0 {
 					t.Error("TCP_NODELAY is off")
