@@ -84,6 +84,12 @@ func checkAddr(a transport.Addr) error {
 	if a.Path != "" {
 		return fmt.Errorf("path %q in an address that has none", a.Path)
 	}
+	// SplitHostPort reads a port that is none as 0, which to a listener is any.
+	if _, port, err := net.SplitHostPort(a.Host); err == nil && port != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return fmt.Errorf("port %q is no number up to 65535", port)
+		}
+	}
 	return nil
 }
 

@@ -138,6 +138,7 @@ func TestBadAddresses(t *testing.T) {
 		{transport.Addr{Scheme: "tcp", ID: id, Host: "127.0.0.1:1"}, `scheme "tcp"`},
 		{transport.Addr{ID: id, Host: "127.0.0.1:1", Path: "/x"}, `path "/x"`},
 		{transport.Addr{ID: id, Host: "127.0.0.1"}, "no port"},
+		{transport.Addr{ID: id, Host: "127.0.0.1:99999"}, `port "99999"`},
 		{transport.Addr{ID: id, Host: "kith.invalid:1"}, "kith.invalid"},
 		{transport.Addr{Host: "127.0.0.1:1"}, "no way to tell"},
 	} {
@@ -147,6 +148,12 @@ func TestBadAddresses(t *testing.T) {
 	}
 	if _, err := tr.Listen(t.Context(), transport.Addr{Scheme: "tcp", Host: ":0"}); err == nil {
 		t.Error("Listen(tcp) = nil, want an error")
+	}
+	for _, port := range []string{"99999", "-1", "https"} {
+		a := transport.Addr{Host: "127.0.0.1:" + port}
+		if l, err := tr.Listen(t.Context(), a); err == nil || !strings.Contains(err.Error(), port) {
+			t.Errorf("Listen(%v) = %v, %v, want an error that names the port", a, l, err)
+		}
 	}
 }
 
