@@ -171,13 +171,15 @@ func (in *inbox) oldest(id uint64) uint64 {
 	if len(in.cancelled) < maxCancelled {
 		return 0
 	}
-	// Those of long ago belong to calls that ended before their cancel came.
-	var floor uint64
-	if id > maxCancelled/2 {
-		floor = id - maxCancelled/2
-	}
+	// Those of long ago belong to calls that ended before their cancel came. What is long
+	// ago, the highest number tells: by id alone, numbers that fall would all be kept.
+	high := id
 	for n := range in.cancelled {
-		if n < floor || floor == 0 {
+		high = max(high, n)
+	}
+	floor := high - min(high, maxCancelled/2)
+	for n := range in.cancelled {
+		if n < floor {
 			delete(in.cancelled, n)
 		}
 	}
