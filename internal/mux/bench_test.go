@@ -77,6 +77,8 @@ func (l *laneEcho) LaneStream(*mux.Stream) {}
 
 func (l *laneEcho) LaneEnd() {}
 
+func (l *laneEcho) LaneLed([]byte) (bool, error) { return false, nil }
+
 func (l *laneEcho) LaneData(p []byte) error {
 	if l.back != nil {
 		l.back <- len(p)

@@ -13,12 +13,17 @@ const Headroom = 16
 
 // A LaneHandler takes what comes on a connection on behalf of a session. Its
 // methods are called by the goroutine that reads the link, one at a time, and
-// must not block. That may be a goroutine that called [Conn.Lead].
+// must not block.
 type LaneHandler interface {
 	// LaneData gets the lane's next bytes, in order. p is valid until it
 	// returns. An error closes the connection: with its code and reason if it
 	// is a [*transport.ConnError], else with [kith.Internal].
 	LaneData(p []byte) error
+
+	// LaneLed is LaneData for a goroutine that called [Conn.Lead], and p the payload of one
+	// whole frame. It takes it only if that is nothing but the end of one call, which
+	// must not take long; else it returns false, having done nothing, and LaneData gets it.
+	LaneLed(p []byte) (taken bool, err error)
 
 	// LaneStream gets every stream that the other side opens, when its first
 	// frame has come.
@@ -158,6 +163,11 @@ func (c *Conn) laneData(p []byte) error {
 	c.inLane.Store(true)
 	err := c.rd.lane.LaneData(p)
 	c.inLane.Store(false)
+	return laneErr(err)
+}
+
+// laneErr makes an error of the lane's handler one that readFrames returns.
+func laneErr(err error) error {
 	if err == nil {
 		return nil
 	}

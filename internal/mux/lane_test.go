@@ -16,6 +16,7 @@ import (
 // A laneLog collects what comes on a lane.
 type laneLog struct {
 	data    func(p []byte) error // nil: into got
+	led     func(p []byte) bool  // whether who leads takes p; nil: yes
 	stream  func(s *mux.Stream)  // nil: reset
 	end     func()               // nil: nothing
 	mu      sync.Mutex
@@ -39,6 +40,13 @@ func (l *laneLog) LaneData(p []byte) error {
 		close(l.reached)
 	}
 	return nil
+}
+
+func (l *laneLog) LaneLed(p []byte) (bool, error) {
+	if l.led != nil && !l.led(p) {
+		return false, nil
+	}
+	return true, l.LaneData(p)
 }
 
 func (l *laneLog) LaneStream(s *mux.Stream) {

@@ -43,15 +43,16 @@ func (c *Conn) retire() bool {
 	return true
 }
 
-// Lead reads the link, if the reading role is free, and hands what comes to the
-// LaneHandler, in the calling goroutine. It waits until something whole comes, or
-// the connection ends, or for MaxLead. If it returns true, the caller has the role: it
-// must call [Conn.Leave] next, and may use what only the LaneHandler's methods may until
-// then. If it returns false, readLoop reads, or another caller does and will
-// have readLoop do so.
+// Lead reads the link, if the reading role is free, and hands one frame to the
+// LaneHandler, in the calling goroutine. It waits until that has come, or something
+// else does, or the connection ends, or for MaxLead. If it returns true, the caller has the
+// role: it must call [Conn.Leave] next, and may use what only the LaneHandler's methods may
+// until then. If it returns false, readLoop reads, or another caller does and will have
+// readLoop do so.
 //
-// Who leads takes whole frames of the lane and nothing else. For whatever else
-// there is, an error too, readLoop is started.
+// Who leads takes what [LaneHandler.LaneLed] takes and nothing else. For whatever else there
+// is, also behind that, and for an error, readLoop is started: so the other side cannot
+// hold a caller up with more than a caller waits for, however much comes at once.
 func (c *Conn) Lead() bool {
 	r := &c.reading
 	if !r.change(RoleFree, RoleLed) {
@@ -71,7 +72,7 @@ func (c *Conn) Lead() bool {
 // large buffer behind: once nobody leads any more, readLoop is back, and sees to that.
 func (c *Conn) leadRead() bool {
 	rd := &c.rd
-	for begun := true; begun; {
+	for {
 		rd.adjust()
 		n, err := c.link.Read(rd.buf[rd.w:])
 		if n == 0 {
@@ -83,35 +84,40 @@ func (c *Conn) leadRead() bool {
 		rd.w += n
 		rd.full, rd.short = rd.w == len(rd.buf), n <= smallRead
 		rd.total = min(rd.total+n, maxData)
-		if begun, rd.err = c.leadFrames(); rd.err != nil || rd.call != nil || c.over.Load() {
-			return false
+		if size := rd.laneFrame(); size == 0 || rd.w-rd.r >= size {
+			return size > 0 && c.leadFrame(size) && rd.r == rd.w && !c.over.Load()
 		}
 	}
-	return rd.r == rd.w
 }
 
-// leadFrames takes the whole frames of the lane that are buffered, up to the first
-// one that is something else. It reports whether another one has begun, of a size
-// that can be buffered whole.
-func (c *Conn) leadFrames() (begun bool, err error) {
-	rd := &c.rd
-	for rd.w-rd.r >= headerLen && !c.over.Load() {
-		h, err := parseHeader(rd.buffered())
-		size := headerLen + h.length
-		switch {
-		case err != nil || h.kind != kindData || h.id != 0 || h.length == 0 || size > largeRead:
-			return false, nil // readLoop will see
-		case rd.w-rd.r < size:
-			return true, nil
-		}
-		rd.next(headerLen)
-		rd.waste.useful()
-		if err := c.laneData(rd.next(h.length)); err != nil {
-			return false, err
-		}
-		rd.pace.Add(1)
+// laneFrame returns the size of the frame that comes next, if that is one of the lane
+// which can be buffered whole; else 0.
+func (rd *reader) laneFrame() int {
+	if rd.w-rd.r < headerLen {
+		return 0
 	}
-	return false, nil
+	h, err := parseHeader(rd.buffered())
+	size := headerLen + h.length
+	if err != nil || h.kind != kindData || h.id != 0 || h.length == 0 || size > largeRead {
+		return 0
+	}
+	return size
+}
+
+// leadFrame takes the frame that comes next, of that size, if it is for who leads. It does
+// not count for the pace: there is one of them for each call that this side makes.
+func (c *Conn) leadFrame(size int) bool {
+	rd := &c.rd
+	c.inLane.Store(true)
+	taken, err := rd.lane.LaneLed(rd.buffered()[headerLen:size])
+	c.inLane.Store(false)
+	if !taken {
+		return false
+	}
+	rd.next(size)
+	rd.waste.useful()
+	rd.err = laneErr(err)
+	return err == nil
 }
 
 // Leave gives up the role that [Conn.Lead] took: free for the next caller, or to

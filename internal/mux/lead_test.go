@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,6 +162,42 @@ func TestLeadMeetsOtherFrames(t *testing.T) {
 		r.frame(0x10, 0, []byte("!"))
 		synctest.Wait()
 		r.wantRole(mux.RoleLoop) // what the other side says of the stream is yet to come
+	})
+}
+
+// Who leads takes one frame, and does not rest for thousands behind it.
+func TestLeadTakesOneFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, led := ledRig(t)
+		var b []byte
+		for range 5000 {
+			b = appendRaw(b, 0x10, 0, []byte("x"))
+		}
+		start := time.Now()
+		go r.link.Write(b)
+		if <-led {
+			t.Error("Lead() = true with more to read")
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("Lead() took %v with all there, want no time", took)
+		}
+		time.Sleep(time.Second)
+		r.wantGot(strings.Repeat("x", 5000))
+	})
+}
+
+// What the lane's handler does not take from who leads comes to readLoop.
+func TestLeadLeavesAFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, led := ledRig(t)
+		r.log.led = func([]byte) bool { return false }
+		r.frame(0x10, 0, []byte("x"))
+		if <-led {
+			t.Error("Lead() = true with a frame that was not taken")
+		}
+		synctest.Wait()
+		r.wantRole(mux.RoleLoop)
+		r.wantGot("x")
 	})
 }
 

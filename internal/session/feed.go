@@ -29,19 +29,37 @@ type laneReader struct {
 	refused bool    // one side does not admit the other: what follows is skipped
 }
 
-// LaneData takes the lane's next bytes. It runs on the connection's reader, which
-// may be a caller (see [Session.leadFor]):
+// LaneData takes the lane's next bytes. It runs on the connection's reader:
 // it never waits for a writer, a caller or a handler, but for a moment on busy
 // processors (see [afterFlush]). An error closes the connection.
 func (s *Session) LaneData(p []byte) error {
+	if err := s.hear(p); err != nil {
+		return err
+	}
+	if s.in.running.Load() > 0 && !s.read.quick.kept {
+		s.after.wait()
+	}
+	return nil
+}
+
+// LaneLed takes p if it is the outcome of one call. It runs on a caller (see
+// [Session.leadFor]), which is not to rest, or to work, for what the other side sends
+// beyond that.
+func (s *Session) LaneLed(p []byte) (taken bool, err error) {
+	t, _, n, _, err := wire.NextLane(p)
+	if err != nil || n != len(p) || len(s.read.part) > 0 || t != wire.FrameAnswer && t != wire.FrameFail {
+		return false, nil
+	}
+	return true, s.hear(p)
+}
+
+// hear takes the lane's next bytes.
+func (s *Session) hear(p []byte) error {
 	s.read.now = time.Now()
 	s.read.quick.kept = false
 	s.heard.Store(int64(s.read.now.Sub(s.base)))
 	if err := s.feed(p); err != nil {
 		return &transport.ConnError{Code: kith.InvalidArgument, Reason: "lane: " + err.Error()}
-	}
-	if s.in.running.Load() > 0 && !s.read.quick.kept {
-		s.after.wait()
 	}
 	return nil
 }

@@ -27,7 +27,12 @@ type rawPeer struct {
 // that has said hello and nothing else.
 func rawPair(t *testing.T, dialed bool, h *kith.Handlers, change ...func(*session.Config)) (*session.Session, *rawPeer) {
 	t.Helper()
-	tr := memory.New(memory.Config{})
+	return rawPairOver(t, memory.New(memory.Config{}), dialed, h, change...)
+}
+
+// rawPairOver is rawPair over tr, which it closes in the end.
+func rawPairOver(t *testing.T, tr transport.Transport, dialed bool, h *kith.Handlers, change ...func(*session.Config)) (*session.Session, *rawPeer) {
+	t.Helper()
 	dial, accept := conns(t, tr)
 	w := session.NewWorkers(-1)
 	cfg := session.Config{Handlers: h, Workers: w, MaxLaneCalls: 4}.Defaults()
@@ -71,6 +76,7 @@ func rawPair(t *testing.T, dialed bool, h *kith.Handlers, change ...func(*sessio
 	s := <-ch
 	t.Cleanup(func() {
 		_ = s.Close(kith.OK, "")
+		_ = p.conn.CloseWithError(kith.OK, "")
 		_ = tr.Close()
 		<-w.Quiet()
 		w.Close()

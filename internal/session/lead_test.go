@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"runtime"
@@ -13,6 +14,7 @@ import (
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/mux"
 	"github.com/kith-go/kith/internal/session"
+	"github.com/kith-go/kith/internal/wire"
 	"github.com/kith-go/kith/transport"
 )
 
@@ -195,6 +197,96 @@ func TestLedCallerGivesUp(t *testing.T) {
 			t.Errorf("Call returned %v after its ctx, want at most %v", took, mux.MaxLead)
 		}
 	})
+}
+
+// rawLead returns a session that calls swayed, a call of its that leads, and the other
+// end, which has read that call and is to answer it.
+func rawLead(ctx context.Context, t *testing.T) (s *session.Session, p *rawPeer, id uint64, got chan error) {
+	t.Helper()
+	s, p = rawPairOver(t, overMux(), true, echoHandlers(), func(c *session.Config) { c.MaxLaneCalls = 8192 })
+	call := func(ctx context.Context) {
+		got = make(chan error, 1)
+		go func() {
+			_, err := swayed.Call(ctx, s, swayEcho)
+			got <- err
+		}()
+		typ, body := p.next()
+		if typ != wire.FrameCall {
+			t.Fatalf("frame of type %d, want a call", typ)
+		}
+		id, _, _ = wire.SplitNumber(body)
+		synctest.Wait()
+	}
+	for range 20 {
+		call(t.Context())
+		p.write(answerFrame(id))
+		if err := <-got; err != nil {
+			t.Fatalf("Call = %v", err)
+		}
+		synctest.Wait()
+	}
+	call(ctx)
+	if role := s.Role(); role != mux.RoleLed {
+		t.Fatalf("Role() = %d while the call waits, want %d", role, mux.RoleLed)
+	}
+	return s, p, id, got
+}
+
+func answerFrame(id uint64) []byte {
+	b := binary.AppendUvarint(wire.AppendLane(nil, wire.FrameAnswer), id)
+	return wire.EndLane(append(wire.AppendTrailer(b, nil), '0'), 0)
+}
+
+// A caller that reads does not rest for what the other side sends beside its answer,
+// which is the reader's to see to: it returns as soon as its ctx ends, or its answer is
+// there.
+func TestLedCallerDoesNotPayForOthers(t *testing.T) {
+	calls := func(n int) (b []byte) {
+		unknown := kith.Unary[string, string]("t/X")
+		for range n {
+			b = append(b, callFrame(0, &unknown.Method)...)
+		}
+		return b
+	}
+	pings := laneFrame(wire.FramePing, 0, 0, 0, 0, 0, 0, 0, 1)
+	for name, tc := range map[string]struct {
+		before, behind []byte
+		answered       bool
+	}{
+		"calls that are refused":   {before: calls(3000)},
+		"calls behind the answer":  {behind: calls(3000), answered: true},
+		"calls before the answer":  {before: calls(1), answered: true},
+		"a ping before the answer": {before: pings, answered: true},
+		"half a frame":             {before: pings[:5]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				s, p, id, got := rawLead(ctx, t)
+				piece := tc.before
+				if tc.answered {
+					piece = append(piece, answerFrame(id)...)
+				}
+				start := time.Now()
+				p.write(append(piece, tc.behind...)) // is one frame of the mux
+				if !tc.answered {
+					cancel()
+				}
+				err := <-got
+				if tc.answered && err != nil || !tc.answered && !errors.Is(err, context.Canceled) {
+					t.Errorf("Call = %v", err)
+				}
+				if took := time.Since(start); took != 0 {
+					t.Errorf("Call returned after %v, want no time", took)
+				}
+				if role := s.Role(); !tc.answered && role != mux.RoleLoop {
+					t.Errorf("Role() = %d after the call, want %d", role, mux.RoleLoop)
+				}
+				time.Sleep(time.Second) // until the reader has rested
+			})
+		})
+	}
 }
 
 // A deadline is kept to the moment: too near, the caller does not read; far, it

@@ -86,6 +86,9 @@ func (l *muxLane) LaneData(p []byte) error {
 	return l.s.LaneData(p)
 }
 
+// LaneLed implements [mux.LaneHandler].
+func (l *muxLane) LaneLed(p []byte) (taken bool, err error) { return l.s.LaneLed(p) }
+
 // LaneStream implements [mux.LaneHandler].
 func (l *muxLane) LaneStream(st *mux.Stream) {
 	if l.owner { // else what was read is laneLoop's
