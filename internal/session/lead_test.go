@@ -199,37 +199,55 @@ func TestLedCallerGivesUp(t *testing.T) {
 	})
 }
 
-// rawLead returns a session that calls swayed, a call of its that leads, and the other
-// end, which has read that call and is to answer it.
-func rawLead(ctx context.Context, t *testing.T) (s *session.Session, p *rawPeer, id uint64, got chan error) {
+// A rawLone is a session that has made so many calls that its callers read, and the
+// other end, which has answered them.
+type rawLone struct {
+	s *session.Session
+	p *rawPeer
+}
+
+func newRawLone(t *testing.T) *rawLone {
 	t.Helper()
-	s, p = rawPairOver(t, overMux(), true, echoHandlers(), func(c *session.Config) { c.MaxLaneCalls = 8192 })
-	call := func(ctx context.Context) {
-		got = make(chan error, 1)
-		go func() {
-			_, err := swayed.Call(ctx, s, swayEcho)
-			got <- err
-		}()
-		typ, body := p.next()
-		if typ != wire.FrameCall {
-			t.Fatalf("frame of type %d, want a call", typ)
-		}
-		id, _, _ = wire.SplitNumber(body)
-		synctest.Wait()
-	}
+	r := new(rawLone)
+	r.s, r.p = rawPairOver(t, overMux(), true, echoHandlers(), func(c *session.Config) { c.MaxLaneCalls = 8192 })
 	for range 20 {
-		call(t.Context())
-		p.write(answerFrame(id))
+		got := r.call(t.Context())
+		r.p.write(answerFrame(r.nextCall()))
 		if err := <-got; err != nil {
 			t.Fatalf("Call = %v", err)
 		}
 		synctest.Wait()
 	}
-	call(ctx)
-	if role := s.Role(); role != mux.RoleLed {
-		t.Fatalf("Role() = %d while the call waits, want %d", role, mux.RoleLed)
+	r.wantRole(mux.RoleFree)
+	return r
+}
+
+func (r *rawLone) call(ctx context.Context) chan error {
+	got := make(chan error, 1)
+	go func() {
+		_, err := swayed.Call(ctx, r.s, swayEcho)
+		got <- err
+	}()
+	return got
+}
+
+// nextCall returns the id of the call that comes next, once nothing else happens.
+func (r *rawLone) nextCall() uint64 {
+	r.p.t.Helper()
+	typ, body := r.p.next()
+	if typ != wire.FrameCall {
+		r.p.t.Fatalf("a frame of type %d came, want a call", typ)
 	}
-	return s, p, id, got
+	id, _, _ := wire.SplitNumber(body)
+	synctest.Wait()
+	return id
+}
+
+func (r *rawLone) wantRole(want mux.Role) {
+	r.p.t.Helper()
+	if got := r.s.Role(); got != want {
+		r.p.t.Fatalf("Role() = %d, want %d", got, want)
+	}
 }
 
 func answerFrame(id uint64) []byte {
@@ -263,13 +281,16 @@ func TestLedCallerDoesNotPayForOthers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				s, p, id, got := rawLead(ctx, t)
+				r := newRawLone(t)
+				got := r.call(ctx)
+				id := r.nextCall()
+				r.wantRole(mux.RoleLed)
 				piece := tc.before
 				if tc.answered {
 					piece = append(piece, answerFrame(id)...)
 				}
 				start := time.Now()
-				p.write(append(piece, tc.behind...)) // is one frame of the mux
+				r.p.write(append(piece, tc.behind...)) // is one frame of the mux
 				if !tc.answered {
 					cancel()
 				}
@@ -280,13 +301,40 @@ func TestLedCallerDoesNotPayForOthers(t *testing.T) {
 				if took := time.Since(start); took != 0 {
 					t.Errorf("Call returned after %v, want no time", took)
 				}
-				if role := s.Role(); !tc.answered && role != mux.RoleLoop {
-					t.Errorf("Role() = %d after the call, want %d", role, mux.RoleLoop)
+				if !tc.answered {
+					r.wantRole(mux.RoleLoop)
 				}
 				time.Sleep(time.Second) // until the reader has rested
 			})
 		})
 	}
+}
+
+// Who waits for a slot has the link read: nobody else may be there for the outcome
+// that gives one back.
+func TestWaitForASlotReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slots = 16 // as many as the raw peer takes calls at once
+		r := newRawLone(t)
+		var first uint64
+		for range slots {
+			if err := tell.Call(t.Context(), r.s, ""); err != nil {
+				t.Fatalf("Call = %v", err)
+			}
+			first = r.nextCall()
+		}
+		r.wantRole(mux.RoleFree)
+		start := time.Now()
+		got := r.call(t.Context())
+		r.p.write(answerFrame(first))
+		r.p.write(answerFrame(r.nextCall()))
+		if err := <-got; err != nil {
+			t.Errorf("Call = %v", err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("Call took %v, want no time", took)
+		}
+	})
 }
 
 // A deadline is kept to the moment: too near, the caller does not read; far, it

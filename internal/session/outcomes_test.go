@@ -3,11 +3,13 @@ package session
 import (
 	"bytes"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/internal/mux"
+	"github.com/kith-go/kith/internal/wire"
 	"github.com/kith-go/kith/transport"
 )
 
@@ -55,6 +57,59 @@ func TestOutcomeDuringWrite(t *testing.T) {
 		}
 		if n := s.in.running.Load(); n != 0 {
 			t.Errorf("%d calls are being served, want 0", n)
+		}
+	})
+}
+
+// A crowdLink is a heldLink that counts who writes at once.
+type crowdLink struct {
+	heldLink
+	writers, most atomic.Int64
+}
+
+func (l *crowdLink) WriteLane(p []byte) error {
+	defer l.writers.Add(-1)
+	l.most.Store(max(l.most.Load(), l.writers.Add(1)))
+	return l.heldLink.WriteLane(p)
+}
+
+// Who comes to send an outcome that somebody else has sent meanwhile leaves alone
+// who sends by then: one goroutine writes to the lane at a time.
+func TestOutcomeSentByAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &crowdLink{heldLink: heldLink{wrote: make(chan []byte)}}
+		s := &Session{cfg: &Config{Workers: NewWorkers(-1)}, link: l, try: l}
+		s.kick = s.flushLoop
+		appendPing := func() {
+			s.mu.Lock()
+			s.sendPingLocked(0)
+			s.mu.Unlock()
+			synctest.Wait()
+		}
+		// Whoever says that it has sent something is held there.
+		s.after.sent = make(chan struct{})
+		s.after.waits.Store(true)
+		go func() { // the rest of sendOutcome, too late
+			s.mu.Lock()
+			s.sendLocked(true)
+		}()
+		synctest.Wait()
+		appendPing() // flushLoop writes it
+		if s.after.waits.Swap(false) {
+			s.after.sent = nil // nobody was held
+		} else {
+			<-s.after.sent
+		}
+		synctest.Wait()
+		appendPing() // goes after the other
+		for range 2 {
+			if p := <-l.wrote; len(p) != wire.LaneHeader+8 {
+				t.Errorf("the lane got %d bytes at once, want those of a ping", len(p))
+			}
+		}
+		s.loops.Wait()
+		if n := l.most.Load(); n != 1 {
+			t.Errorf("%d goroutines wrote at once, want 1", n)
 		}
 	})
 }
