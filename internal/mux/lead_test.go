@@ -181,7 +181,8 @@ func TestLeadTakesOneFrame(t *testing.T) {
 		if took := time.Since(start); took != 0 {
 			t.Errorf("Lead() took %v with all there, want no time", took)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // readLoop rests for them
+		synctest.Wait()
 		r.wantGot(strings.Repeat("x", 5000))
 	})
 }
