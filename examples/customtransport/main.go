@@ -38,9 +38,12 @@ var greet = kith.Unary[string, string]("greeter/Greet")
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if len(os.Args) > 1 && os.Args[1] == "child" {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == "child":
 		check(serveParent(ctx))
 		return
+	case len(os.Args) > 1:
+		log.Fatal("usage: customtransport")
 	}
 	fmt.Println("this is process", os.Getpid())
 	check(overUnixSocket(ctx))

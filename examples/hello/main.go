@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 
 	"github.com/kith-go/kith"
 	"github.com/kith-go/kith/peer"
@@ -47,7 +48,7 @@ func main() {
 }
 
 func name() string {
-	if len(os.Args) != 2 {
+	if len(os.Args) != 2 || strings.HasPrefix(os.Args[1], "-") {
 		log.Fatal("usage: hello NAME")
 	}
 	return os.Args[1]

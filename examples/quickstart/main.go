@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/kith-go/kith"
@@ -43,6 +44,9 @@ func main() {
 	path, err := os.Executable()
 	if len(os.Args) > 1 {
 		path, err = os.Args[1], nil
+	}
+	if len(os.Args) > 2 || strings.HasPrefix(path, "-") {
+		log.Fatal("usage: quickstart [file]")
 	}
 	if err != nil {
 		log.Fatal(err)
