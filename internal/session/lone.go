@@ -86,7 +86,7 @@ func (s *Session) quietLocked() bool {
 // ctx goes unnoticed. If it returns with c's outcome not there, somebody else reads.
 func (s *Session) leadFor(c *outCall, left time.Duration) {
 	switch {
-	case s.lead == nil:
+	case s.lead == nil || len(c.done) > 0: // the latter where the caller was held up meanwhile
 	case left > 0 && left <= mux.MaxLead:
 		s.lead.ReadOn()
 	case s.lead.Lead():
