@@ -94,12 +94,12 @@ func (c *callCtx) cancel() {
 	c.end(context.Canceled)
 }
 
-// end ends the ctx. The first call decides.
-func (c *callCtx) end(err error) {
+// end ends the ctx. The first call decides, and returns true.
+func (c *callCtx) end(err error) bool {
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
-		return
+		return false
 	}
 	c.err = err
 	if c.done != nil {
@@ -114,6 +114,7 @@ func (c *callCtx) end(err error) {
 	for a := range after {
 		a.f() // derived contexts: they only pass the end on
 	}
+	return true
 }
 
 // Done implements [context.Context]. Whoever asks for it may wait for it.

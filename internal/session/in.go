@@ -33,6 +33,9 @@ type inCall struct {
 	received bool // the only request was taken
 	answered bool // the only answer was given
 
+	begun     bool // a worker runs its handler; guarded by Workers.mu
+	abandoned bool // its ctx ended before its handler did; set by who runs that
+
 	trailer []byte // encoded; guarded by callCtx.mu
 }
 

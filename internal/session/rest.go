@@ -56,17 +56,6 @@ func (l *load) noteCall(c *inCall) {
 	l.small[0].at = s.base.Add(c.began)
 }
 
-// forget lets go of a session that has ended.
-func (w *Workers) forget(s *Session) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i := range w.load.small {
-		if w.load.small[i].by == s {
-			w.load.small[i] = smallCall{}
-		}
-	}
-}
-
 // noteSent notes that a worker is sent for a call of s.
 func (l *load) noteSent(s *Session) {
 	l.sent = time.Time{}
@@ -85,13 +74,18 @@ func (l *load) noteArrival() {
 	}
 }
 
-// tight reports whether s, which has many calls, is in the way of one that has few.
-func (l *load) tight(s *Session, now time.Time) bool {
+// shared reports whether another session, with few calls, has called of late.
+func (l *load) shared(s *Session, now time.Time) bool {
 	other := &l.small[0]
 	if other.by == s {
 		other = &l.small[1]
 	}
-	return now.Sub(other.at) < sharedTime && now.Sub(l.late) < busyTime
+	return now.Sub(other.at) < sharedTime
+}
+
+// tight reports whether s, which has many calls, is in the way of one that has few.
+func (l *load) tight(s *Session, now time.Time) bool {
+	return now.Sub(l.late) < busyTime && l.shared(s, now)
 }
 
 // chargeLocked counts what a call of s takes, and has s rest if it is time to.
@@ -105,7 +99,17 @@ func (w *Workers) chargeLocked(s *Session, now time.Time, took time.Duration) {
 		return
 	}
 	rest := min(restShare*q.spent, maxRest)
-	q.spent, q.resting = 0, true
+	q.spent = 0
+	w.restLocked(s, rest)
+}
+
+// restLocked has s rest, unless it has ended: then its calls are to go.
+func (w *Workers) restLocked(s *Session, rest time.Duration) {
+	if s.in.ended.Load() {
+		return
+	}
+	q := &s.turn
+	q.resting = true
 	if q.timer == nil {
 		q.timer = time.AfterFunc(rest, func() { w.rested(s) })
 	} else {

@@ -103,6 +103,8 @@ func TestEndedSessionIsForgotten(t *testing.T) {
 	w, ended, other := newWaiting(), new(Session), new(Session)
 	waiting(w, other, 1)
 	waiting(w, ended, 1)
+	w.queue.pop()
+	w.queue.pop()
 	w.forget(ended)
 	if s := &w.load.small; s[0].by != nil || s[1].by != other {
 		t.Errorf("kept are %p and %p, want only %p", s[0].by, s[1].by, other)

@@ -26,6 +26,12 @@ func (c *inCall) serve() {
 	err = c.run(c, kith.Call{Method: c.method, Metadata: c.metadata, Codec: c.codec, Peer: c.s.peer, Messages: c})
 }
 
+// drop ends a lane call whose handler does not run, nor is its outcome sent.
+func (c *inCall) drop() {
+	c.leave()
+	c.putBuffers()
+}
+
 var errGoexit = errors.New("handler called runtime.Goexit")
 
 type panicError struct {
@@ -43,7 +49,7 @@ func (c *inCall) finish(err error) {
 	if e != nil && c.method.Kind() == kith.KindNotify && e.Code() != kith.Internal {
 		c.logFault(slog.LevelWarn, "notification failed", false, slog.String("err", cutText(e.Error())))
 	}
-	c.end(context.Canceled) // what the handler left running ends with it
+	c.abandoned = !c.end(context.Canceled) // what the handler left running ends with it
 	c.mu.Lock()
 	trailer := c.trailer
 	c.mu.Unlock()

@@ -9,6 +9,7 @@ type turn struct {
 	next        *Session
 	in          bool          // the session is among turns
 	spent       time.Duration // by its handlers since its last rest, while others had calls
+	begun, room int           // handlers of lane calls at work, and how many more than restAbove may be
 	resting     bool          // none of its calls has a turn
 	timer       *time.Timer   // ends the rest
 	others      peak          // of the places that other sessions had
@@ -60,9 +61,10 @@ func (t *turns) leave() {
 	s.turn.next, s.turn.in = nil, false
 }
 
-// skip takes out those that began to rest since they joined.
+// skip takes out those that began to rest since they joined, or whose calls were
+// taken away.
 func (t *turns) skip() {
-	for t.head != nil && t.head.turn.resting {
+	for t.head != nil && (t.head.turn.resting || t.head.turn.first == nil) {
 		t.leave()
 	}
 }

@@ -157,12 +157,12 @@ func (w *Workers) leave() { w.busy.Add(-1) }
 
 func (w *Workers) release() {
 	w.mu.Lock()
-	w.releaseLocked()
+	w.releaseLocked(1)
 	w.mu.Unlock()
 }
 
-func (w *Workers) releaseLocked() {
-	w.calls--
+func (w *Workers) releaseLocked(n int) {
+	w.calls -= n
 	if w.calls == 0 && w.quiet != nil {
 		close(w.quiet)
 		w.quiet = nil
@@ -198,6 +198,7 @@ func (w *Workers) workerLoop(k *worker) {
 			began = time.Now()
 			w.chargeLocked(s, began, callCost)
 		}
+		w.beginLocked(c)
 		next := w.summonLocked()
 		w.mu.Unlock()
 		w.send(next)
@@ -207,7 +208,7 @@ func (w *Workers) workerLoop(k *worker) {
 			now := time.Now()
 			w.chargeLocked(s, now, now.Sub(began))
 		}
-		w.releaseLocked()
+		w.returnedLocked(c)
 	}
 }
 
@@ -223,7 +224,9 @@ func (w *Workers) run(c *inCall) {
 	returned := false
 	defer func() {
 		if !returned {
-			w.release()
+			w.mu.Lock()
+			w.returnedLocked(c)
+			w.mu.Unlock()
 		}
 	}()
 	c.serve()
