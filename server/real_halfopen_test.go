@@ -40,11 +40,11 @@ func deafen(t *testing.T, ports ...uint16) {
 			!slices.Contains(ports, portOf(syscall.Getpeername(fd))) {
 			continue
 		}
+		if listens, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN); listens != 0 || err != nil {
+			continue
+		}
 		_, _, errno := syscall.Syscall6(syscall.SYS_SETSOCKOPT, uintptr(fd), syscall.SOL_SOCKET, syscall.SO_ATTACH_FILTER,
 			uintptr(unsafe.Pointer(&prog)), unsafe.Sizeof(prog), 0)
-		if errno == syscall.EOPNOTSUPP {
-			continue // a listener that takes multipath TCP too
-		}
 		if errno != 0 {
 			t.Fatalf("SO_ATTACH_FILTER = %v", errno)
 		}

@@ -38,8 +38,9 @@ func TestSocketOptions(t *testing.T) {
 				if get(syscall.IPPROTO_TCP, syscall.TCP_NODELAY) == 0 {
 					t.Error("TCP_NODELAY is off")
 				}
-				if get(syscall.SOL_SOCKET, syscall.SO_KEEPALIVE) == 0 || get(syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE) != 15 || get(syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL) != 5 {
-					t.Error("keep-alive is not 15 s, then every 5 s")
+				if get(syscall.SOL_SOCKET, syscall.SO_KEEPALIVE) == 0 || get(syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE) != 15 ||
+					get(syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL) != 5 || get(syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT) != 3 {
+					t.Error("keep-alive is not 15 s, then every 5 s, three times")
 				}
 			})
 			c.Close()

@@ -2,14 +2,16 @@
 
 package tcp
 
-import (
-	"net"
-	"time"
-)
+import "net"
 
-// setUserTimeout does nothing: keep-alive probes have to do.
-func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
+// Of the options of Linux there is none here. Where TCP_NOTSENT_LOWAT exists, on macOS, it
+// changes when a socket is reported as writable, and not what a write takes; keep-alive
+// probes have to do for the user timeout.
 
-// setUnsent does nothing. Where other systems have the option, on macOS, it changes when a
-// socket is reported as writable, and not what a write takes.
-func setUnsent(*net.TCPConn, int) error { return nil }
+func (s sockets) dialer() *net.Dialer {
+	return &net.Dialer{KeepAlive: -1, KeepAliveConfig: s.keepAlive}
+}
+
+func (s sockets) listenConfig() *net.ListenConfig {
+	return &net.ListenConfig{KeepAlive: -1, KeepAliveConfig: s.keepAlive}
+}
