@@ -20,9 +20,11 @@ type laneReader struct {
 	part  []byte    // the beginning of a frame; nil while there is none
 	hello bool      // the other side's first frame has come
 	now   time.Time // when the bytes being read came
-	pace  mux.Pace
-	lone  lone
-	quick quick
+	// frames is how many were taken of those bytes since the reader let others run.
+	frames int
+	pace   mux.Pace
+	lone   lone
+	quick  quick
 
 	proof   []byte  // what the accepting side presents
 	pairing Pairing // what its welcome says
@@ -31,7 +33,8 @@ type laneReader struct {
 
 // LaneData takes the lane's next bytes. It runs on the connection's reader:
 // it never waits for a writer, a caller or a handler, but for a moment on busy
-// processors (see [afterFlush]). An error closes the connection.
+// processors (see [afterFlush]), and lets them run where there is much to take (see
+// [Session.endFrame]). An error closes the connection.
 func (s *Session) LaneData(p []byte) error {
 	if err := s.hear(p); err != nil {
 		return err
@@ -66,6 +69,7 @@ func (s *Session) hear(p []byte) error {
 
 func (s *Session) feed(p []byte) error {
 	r := &s.read
+	r.frames = 0
 	if r.refused {
 		return nil
 	}
@@ -111,7 +115,9 @@ func (s *Session) feed(p []byte) error {
 		if err := s.onFrame(t, body); err != nil {
 			return err
 		}
-		p = p[n:]
+		if p = p[n:]; len(p) > 0 {
+			s.endFrame()
+		}
 	}
 	r.part = nil
 	return nil

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"runtime"
 	"time"
 
 	"github.com/kith-go/kith"
@@ -24,6 +23,10 @@ type laneBuffer struct {
 	pong     []byte  // the last ping to answer, nil for none; it aliases pongMem
 	pongMem  [8]byte
 	waiting  fifo // those who wait for room
+	// frames is how many calls and outcomes are in buf, crowd when one was last sent
+	// that had several.
+	frames int
+	crowd  time.Time
 	// noYield is how many flushes are still to be made without yielding, after
 	// a yield took long.
 	noYield int
@@ -48,6 +51,25 @@ func (l *laneBuffer) size() int {
 	return len(*l.buf) - mux.Headroom
 }
 
+// crowdTime is for how long after calls or outcomes were sent together one that is alone
+// is not taken for a lone caller's. The first of many callers to call again, when all of
+// them have just got their answers, is alone for a moment: its frame would go by itself,
+// and its outcome too.
+const crowdTime = time.Millisecond
+
+// crowded reports whether a frame had company a moment ago.
+func (l *laneBuffer) crowded() bool {
+	return !l.crowd.IsZero() && time.Since(l.crowd) < crowdTime
+}
+
+// noteSend notes that buf is sent.
+func (l *laneBuffer) noteSend() {
+	if l.frames > 1 {
+		l.crowd = time.Now()
+	}
+	l.frames = 0
+}
+
 // hasRoom reports whether a frame of n bytes need not wait.
 func (l *laneBuffer) hasRoom(n int) bool { return l.buf == nil || l.size()+n <= laneRoom }
 
@@ -68,14 +90,14 @@ func (s *Session) flushLocked() {
 }
 
 // sendLocked makes sure that the frame of a call or an answer is sent, and
-// gives up mu. Where no other call is under way, nothing is gained by waiting
-// for others' frames, and the frame is written here if that needs no waiting. A
+// gives up mu. Where no other call is under way, nor was a moment ago, nothing is
+// gained by waiting for others' frames, and the frame is written here if that needs no waiting. A
 // goroutine that is patient may be made to wait, if it comes to the worst.
 func (s *Session) sendLocked(patient bool) {
 	if !s.lane.flushing || s.out.dead != nil { // who sends takes them along, if it ever returns
 		s.appendOutcomesLocked()
 	}
-	if s.try == nil || s.lane.flushing || s.out.dead != nil || s.out.open > 1 || s.in.running.Load() > 0 {
+	if s.try == nil || s.lane.flushing || s.out.dead != nil || s.out.open > 1 || s.in.running.Load() > 0 || s.lane.crowded() {
 		s.flushLocked()
 		s.mu.Unlock()
 		return
@@ -135,36 +157,6 @@ func (s *Session) flushLoop() {
 	}
 }
 
-// yieldLimit is the duration of a yield that is taken for a busy machine.
-const yieldLimit = 200 * time.Microsecond
-
-// yield lets runnable callers append their frames before the buffer is taken,
-// which sends them in one write: 64 callers make 0.2 system calls per call
-// instead of 1.8. A lone caller has nobody to wait for. Where goroutines that
-// compute hold the processors, a yield costs a whole time slice: then the next
-// flushes do without.
-func (s *Session) yield() {
-	s.mu.Lock()
-	skip := s.lane.noYield > 0
-	if skip {
-		s.lane.noYield--
-		s.after.busy.Store(s.lane.noYield > 0)
-	}
-	busy := s.out.open > 1
-	s.mu.Unlock()
-	if skip || !busy && s.in.running.Load() <= 1 {
-		return
-	}
-	start := time.Now()
-	runtime.Gosched()
-	if time.Since(start) > yieldLimit {
-		s.mu.Lock()
-		s.lane.noYield = 256
-		s.after.busy.Store(true)
-		s.mu.Unlock()
-	}
-}
-
 // takeLaneLocked takes the lane's buffer to send it. Nil means that nothing
 // waits, and that whoever appends next starts a new flushLoop.
 func (s *Session) takeLaneLocked() *[]byte {
@@ -179,6 +171,7 @@ func (s *Session) takeLaneLocked() *[]byte {
 		s.lane.flushing = false
 		return nil
 	}
+	s.lane.noteSend()
 	buf := s.lane.buf
 	s.lane.buf = nil
 	s.lane.refusals = 0

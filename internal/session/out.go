@@ -255,6 +255,7 @@ func (s *Session) appendCallLocked(c *outCall, r *kith.Request, left time.Durati
 	if !s.out.live {
 		s.out.sent += len(*b) - start
 	}
+	s.lane.frames++
 	s.activeLocked()
 }
 

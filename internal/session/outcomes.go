@@ -79,6 +79,7 @@ func (s *Session) appendOutcomesLocked() {
 }
 
 func (s *Session) appendOutcomeLocked(c *inCall) {
+	s.lane.frames++
 	b := s.lane.bytes(wire.LaneHeader + c.buf.size)
 	start := len(*b)
 	if c.buf.failed {
