@@ -24,6 +24,7 @@ type conn struct {
 	cancel context.CancelCauseFunc
 
 	accepting chan struct{} // holds a token while an AcceptStream is in quic-go
+	resets    resets        // guarded by that token, but for what is atomic
 
 	settle sync.Once
 	err    *transport.ConnError // set by settle
@@ -116,6 +117,7 @@ func (c *conn) AcceptStream(ctx context.Context) (transport.Stream, error) {
 	case <-c.qc.Context().Done():
 		return nil, c.failure(ctx, "accept stream", nil)
 	}
+	c.resets.rest(ctx, c.qc.Context().Done())
 	qs, err := c.qc.AcceptStream(ctx)
 	<-c.accepting
 	if err != nil {

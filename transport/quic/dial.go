@@ -169,7 +169,7 @@ func (t *Transport) socketTo(ctx context.Context, to netip.Addr) (*socket, error
 	if s != nil {
 		return s, nil
 	}
-	made, err := t.openSocket(ctx, network, wildcard) // the reference is for dialers
+	made, err := t.openSocket(ctx, network, wildcard, nil) // the reference is for dialers
 	if err != nil {
 		return nil, err
 	}

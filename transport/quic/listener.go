@@ -50,7 +50,7 @@ func (t *Transport) listen(ctx context.Context, a transport.Addr) (*listener, er
 		return nil, err
 	}
 	host, port := a.SplitHostPort()
-	sock, err := t.openSocket(ctx, "udp", net.JoinHostPort(host, strconv.Itoa(int(port))))
+	sock, err := t.openSocket(ctx, "udp", net.JoinHostPort(host, strconv.Itoa(int(port))), newTag())
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,10 @@ const (
 	handshakeBurst = 4096
 )
 
+// The first bits of a packet (RFC 9000, section 17): those of a handshake have the first
+// one set, those of a connection the second.
+const handshake, fixed = 0x80, 0x40
+
 // A sieve drops packets before quic-go sees them: those that are none of QUIC's, and
 // those of handshakes from a source that sends too many. Whoever is in earnest sends
 // his again after a fifth of a second. It sees one packet after the other, in one
@@ -25,19 +29,18 @@ type sieve struct {
 	spacing ration.Spacing
 	last    netip.Addr   // whose source was computed last
 	source  netip.Prefix // and what that is
+	bars    bars
 }
 
 // newSieve returns a sieve that lets rate packets of handshakes a second through for each
 // source; negative means any number.
 func newSieve(rate int) sieve { return sieve{spacing: ration.NewSpacing(rate, handshakeBurst)} }
 
-// passes reports whether a packet that came at the time now goes on. Its first byte
-// tells (RFC 9000, section 17): packets of a handshake have the first bit set, those of
-// a connection the second.
+// passes reports whether a packet that came at the time now goes on.
 func (v *sieve) passes(p []byte, from net.Addr, now time.Time) bool {
-	const handshake, fixed = 0x80, 0x40
 	switch {
-	case len(p) == 0 || p[0]&(handshake|fixed) == 0:
+	case len(p) == 0 || p[0]&(handshake|fixed) == 0 || p[0]&handshake == 0 && !v.bars.tag.marks(p):
+		v.bars.dropped(netip.Prefix{}, now)
 		return false
 	case p[0]&handshake == 0:
 		return true
@@ -49,5 +52,9 @@ func (v *sieve) passes(p []byte, from net.Addr, now time.Time) bool {
 	if a := u.AddrPort().Addr(); a != v.last {
 		v.last, v.source = a, sourcePrefix(a)
 	}
-	return v.spacing.Begin(v.source, now) == 0
+	if v.spacing.Begin(v.source, now) == 0 {
+		return true
+	}
+	v.bars.dropped(v.source, now)
+	return false
 }

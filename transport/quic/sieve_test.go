@@ -34,6 +34,10 @@ func TestSieve(t *testing.T) {
 	now = now.Add(time.Second / handshakeRate)
 	check("a handshake in its time", handshake, bad, true)
 	check("one before its time", handshake, bad, false)
+	v.bars.tag = &idTag{1, 2}
+	check("a packet with the tag", []byte{0x40, 1, 2}, bad, true)
+	check("one with another", []byte{0x40, 1, 3}, good, false)
+	check("one cut off", []byte{0x40, 1}, good, false)
 	v = newSieve(-1)
 	for range 2 * handshakeBurst {
 		check("one of many without a limit", handshake, bad, true)

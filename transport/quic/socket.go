@@ -29,9 +29,10 @@ type socket struct {
 
 var errRefused = errors.New("not accepting connections")
 
-// openSocket makes a socket with one reference.
-func (t *Transport) openSocket(ctx context.Context, network, address string) (*socket, error) {
-	pc, err := t.listenPacket(ctx, network, address)
+// openSocket makes a socket with one reference. Its connections' IDs bear the tag, if it is
+// not nil.
+func (t *Transport) openSocket(ctx context.Context, network, address string, tag *idTag) (*socket, error) {
+	pc, err := t.listenPacket(ctx, network, address, tag)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +50,13 @@ func (t *Transport) openSocket(ctx context.Context, network, address string) (*s
 		VerifySourceAddress: s.mustVerify,
 		ConnContext:         s.admit,
 	}
+	if tag != nil {
+		s.quic.ConnectionIDGenerator = tag
+	}
 	return s, nil
 }
 
-func (t *Transport) listenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+func (t *Transport) listenPacket(ctx context.Context, network, address string, tag *idTag) (net.PacketConn, error) {
 	rate := handshakeRate
 	if t.cfg.MaxHandshakesPerSource < 0 {
 		rate = -1
@@ -69,7 +73,11 @@ func (t *Transport) listenPacket(ctx context.Context, network, address string) (
 	if err != nil {
 		return nil, err
 	}
-	return adapt(pc, rate, t.log), nil
+	pc = adapt(pc, rate, t.log)
+	if u, ok := pc.(*udpSocket); ok { // one of the user's own may have a filter of his
+		u.sieve.bars = bars{filter: u.batch.SetBPF, tag: tag}
+	}
+	return pc, nil
 }
 
 // retainLocked adds a reference, unless there is none left.

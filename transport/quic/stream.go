@@ -163,6 +163,9 @@ func (s *stream) failure(err error) error {
 		return os.ErrDeadlineExceeded
 	}
 	if reset, ok := errors.AsType[*quicgo.StreamError](err); ok {
+		if reset.Remote {
+			s.conn.resets.n.Add(1)
+		}
 		return &transport.StreamError{Code: codeOf(uint64(reset.ErrorCode)), Remote: reset.Remote}
 	}
 	// Anything else is the connection's end, which reaches the streams first.
