@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -39,6 +40,31 @@ func TestAttackPings(t *testing.T) {
 		p.wantKilled("pings more often")
 		if took := time.Since(start); sent >= total || took > 10*time.Second {
 			t.Errorf("thrown out after %d pings and %v, want it at once", sent, took)
+		}
+	})
+}
+
+// Frames that say nothing are skipped, and whoever sends more of them than anybody needs is
+// read slowly, whatever the transport.
+func TestAttackSkippedFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const total, pace = 100_000, 1024 // frames between rests
+		_, p := rawPair(t, false, echoHandlers())
+		for name, frame := range map[string][]byte{
+			"of a later version":         laneFrame(200),
+			"cancel of no call":          laneFrame(wire.FrameCancel, 1),
+			"cancel of no call's stream": laneFrame(wire.FrameCancelStream, 1),
+		} {
+			begin := time.Now()
+			p.write(bytes.Repeat(frame, total))
+			p.write(pingFrame(1))
+			for pong := false; !pong; {
+				kind, _ := p.next()
+				pong = kind == wire.FramePong
+			}
+			if took, want := time.Since(begin), (total/pace-1)*100*time.Microsecond; took < want {
+				t.Errorf("%d frames %s are read in %v, want at least %v", total, name, took, want)
+			}
 		}
 	})
 }

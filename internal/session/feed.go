@@ -144,6 +144,7 @@ func (s *Session) onFrame(t wire.FrameType, body []byte) error {
 		return s.onDrain(t, body)
 	}
 	if t.Ignorable() {
+		s.read.pace.Add(1)
 		return nil
 	}
 	return fmt.Errorf("frame of type %d", t)

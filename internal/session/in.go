@@ -108,7 +108,7 @@ const (
 	// freeBulk is how large a message is without counting as more than one call in
 	// flight, for who is to rest; bulkSize how many bytes beyond count as one more.
 	freeBulk = 4 << 10
-	bulkSize = 384
+	bulkSize = 96
 )
 
 var errBusy = kith.NewError(kith.ResourceExhausted, "too_many_calls", "too many calls in flight here").Refusal()
@@ -193,9 +193,11 @@ func (s *Session) onCancel(t wire.FrameType, body []byte) error {
 		}
 		s.in.mu.Unlock()
 	}
-	if c != nil {
-		c.abort()
+	if c == nil { // it may have ended just now, but not so often
+		s.read.pace.Add(1)
+		return nil
 	}
+	c.abort()
 	return nil
 }
 

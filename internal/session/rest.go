@@ -14,6 +14,9 @@ const (
 	// counts callCost when it begins, for what it costs beside its handler.
 	restAfter = 250 * time.Microsecond
 	callCost  = 2 * time.Microsecond
+	// bulkCost is what a large call counts beside, for each bulkSize bytes: what it costs to
+	// receive them over QUIC, and to answer for them.
+	bulkCost = 500 * time.Nanosecond
 	// restShare is how many times as long as its handlers ran a session rests, at
 	// most maxRest: handlers that wait for something run long, and cost nothing.
 	restShare = 4
@@ -32,6 +35,7 @@ type load struct {
 	small [2]smallCall // by different sessions, the last one first
 	sent  time.Time    // when a worker was sent, if it is one to be timed
 	late  time.Time    // when one came late
+	rests int          // sessions that rest
 }
 
 // A smallCall is the last call of a session with few of them.
@@ -98,18 +102,21 @@ func (w *Workers) chargeLocked(s *Session, now time.Time, took time.Duration) {
 	if q.spent += took; q.spent < restAfter || q.resting {
 		return
 	}
-	rest := min(restShare*q.spent, maxRest)
+	spent := q.spent
 	q.spent = 0
-	w.restLocked(s, rest)
+	w.restLocked(s, restShare*spent)
 }
 
-// restLocked has s rest, unless it has ended: then its calls are to go.
+// restLocked has s rest, unless it has ended: then its calls are to go. The more sessions
+// rest the longer each does, so that together they have hardly more than one.
 func (w *Workers) restLocked(s *Session, rest time.Duration) {
 	if s.in.ended.Load() {
 		return
 	}
 	q := &s.turn
+	rest = min(rest*time.Duration(1+w.load.rests), maxRest)
 	q.resting = true
+	w.load.rests++
 	if q.timer == nil {
 		q.timer = time.AfterFunc(rest, func() { w.rested(s) })
 	} else {
@@ -120,7 +127,10 @@ func (w *Workers) restLocked(s *Session, rest time.Duration) {
 // rested ends the rest of s.
 func (w *Workers) rested(s *Session) {
 	w.mu.Lock()
-	s.turn.resting = false
+	if s.turn.resting {
+		s.turn.resting = false
+		w.load.rests--
+	}
 	w.queue.join(s)
 	k := w.summonLocked()
 	w.mu.Unlock()

@@ -66,6 +66,44 @@ func TestRest(t *testing.T) {
 	}
 }
 
+// Sessions that are many rest the longer for it.
+func TestManyRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 4
+		w, now, good := newWaiting(), time.Now(), &Session{base: time.Now()}
+		w.load.noteCall(&inCall{s: good})
+		w.load.late = now
+		var all [many]*Session
+		for i := range all {
+			all[i] = &Session{base: now}
+			all[i].in.running.Store(1000)
+			w.mu.Lock()
+			w.chargeLocked(all[i], now, restAfter)
+			w.mu.Unlock()
+		}
+		for i, s := range all {
+			resting := func() bool {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return s.turn.resting
+			}
+			time.Sleep(restShare*restAfter - 1)
+			synctest.Wait()
+			if !resting() {
+				t.Errorf("session %d rests less than %v", i, time.Since(now)+1)
+			}
+			time.Sleep(time.Nanosecond)
+			synctest.Wait()
+			if resting() {
+				t.Errorf("session %d rests more than %v", i, time.Since(now))
+			}
+		}
+		if w.load.rests != 0 {
+			t.Errorf("%d sessions rest in the end, want 0", w.load.rests)
+		}
+	})
+}
+
 // noTurn reports whether no call has a turn.
 func noTurn(w *Workers) bool {
 	w.mu.Lock()

@@ -196,7 +196,7 @@ func (w *Workers) workerLoop(k *worker) {
 		var began time.Time // zero where nobody minds how long it takes
 		if s.crowded() {
 			began = time.Now()
-			w.chargeLocked(s, began, callCost)
+			w.chargeLocked(s, began, callCost+time.Duration(c.bulk)*bulkCost)
 		}
 		w.beginLocked(c)
 		next := w.summonLocked()

@@ -138,7 +138,7 @@ func TestBars(t *testing.T) {
 			if len(filters) > 0 {
 				t.Fatalf("round %d: the filter is changed before %v are over", round, barTime)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if len(filters) != 1 || !filtered(t, <-filters, "10.0.0.1", 0xc3, 1, 2, 3) {
 				t.Fatalf("round %d: still barred after %v", round, barTime)
