@@ -80,6 +80,13 @@ func (b *bars) bar(now time.Time) {
 	}
 }
 
+// stop is called when nobody reads any more.
+func (b *bars) stop() {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}
+
 // lift lets everybody in again. If the socket has closed there is nothing to lift.
 func (b *bars) lift() {
 	_ = b.filter(assemble(bpf.RetConstant{Val: filterKeep}))

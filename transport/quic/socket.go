@@ -97,7 +97,10 @@ func (s *socket) release() {
 	last := s.refs == 0
 	s.t.mu.Unlock()
 	if last {
-		_ = s.quic.Close()
+		_ = s.quic.Close() // it waits for the goroutine that reads
+		if u, ok := s.pc.(*udpSocket); ok {
+			u.sieve.bars.stop()
+		}
 		_ = s.pc.Close()
 		s.newcomers.Wait()
 	}
