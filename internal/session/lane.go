@@ -55,7 +55,7 @@ func (l *laneBuffer) size() int {
 // is not taken for a lone caller's. The first of many callers to call again, when all of
 // them have just got their answers, is alone for a moment: its frame would go by itself,
 // and its outcome too.
-const crowdTime = time.Millisecond
+const crowdTime = 200 * time.Microsecond
 
 // crowded reports whether a frame had company a moment ago.
 func (l *laneBuffer) crowded() bool {
