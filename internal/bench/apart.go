@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"regexp"
 )
 
@@ -24,18 +21,10 @@ type finding struct {
 // left are measured too: kith's W2 made 546,000 calls/s in the first round of such a run,
 // and 333,000 to 432,000 in the later ones.
 func measureApart(ctx context.Context, o *options, r *row) (figures, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, self, "one", "-w="+r.w.name, "-s=^"+regexp.QuoteMeta(r.sys.name)+"$",
+	out, err := outputOfChild(ctx, nil, "one", "-w="+r.w.name, "-s=^"+regexp.QuoteMeta(r.sys.name)+"$",
 		fmt.Sprint("-time=", o.time), fmt.Sprint("-quick=", o.quick), fmt.Sprint("-two=", r.two), "-case="+r.label)
-	cmd.Env = append(os.Environ(), childEnv+"=1")
-	var text bytes.Buffer
-	cmd.Stderr = &text
-	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("the process that measures: %w: %s", err, bytes.TrimSpace(text.Bytes()))
+		return nil, fmt.Errorf("the process that measures: %w", err)
 	}
 	var found finding
 	if err := json.Unmarshal(out, &found); err != nil {

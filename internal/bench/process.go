@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -87,16 +89,13 @@ type childEnd struct {
 	addr string
 }
 
-// startChild runs this binary as a server. Command is what the child runs under, "ip
-// netns exec NAME" say.
-func startChild(ctx context.Context, s system, addr string, burn bool, command ...string) (endpoint, error) {
-	self, err := os.Executable()
+// startChild runs this binary as a server, under a command if one is given.
+func startChild(ctx context.Context, s system, addr string, burn bool, under ...string) (endpoint, error) {
+	cmd, err := childCommand(ctx, under, "serve", "-addr="+addr, fmt.Sprint("-burn=", burn), s.name)
 	if err != nil {
 		return nil, err
 	}
-	args := append(command, self, "serve", "-addr="+addr, fmt.Sprintf("-burn=%v", burn), s.name)
-	c := &childEnd{cmd: exec.CommandContext(ctx, args[0], args[1:]...)}
-	c.cmd.Env = append(os.Environ(), childEnv+"=1")
+	c := &childEnd{cmd: cmd}
 	c.cmd.Stderr = os.Stderr
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -119,6 +118,35 @@ func startChild(ctx context.Context, s system, addr string, burn bool, command .
 
 // childEnv tells a test binary that it is a child.
 const childEnv = "KITH_BENCH_CHILD"
+
+// childCommand is this binary as a child, under a command if one is given: "ip netns exec
+// NAME", say.
+func childCommand(ctx context.Context, under []string, args ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	args = slices.Concat(under, []string{self}, args)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), childEnv+"=1")
+	return cmd, nil
+}
+
+// outputOfChild runs a child to its end, and returns what it prints. The error has what it
+// said beside.
+func outputOfChild(ctx context.Context, under []string, args ...string) ([]byte, error) {
+	cmd, err := childCommand(ctx, under, args...)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	cmd.Stderr = &text
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", cmd.Args[0], err, bytes.TrimSpace(text.Bytes()))
+	}
+	return out, nil
+}
 
 // childHello is the first line that a child prints.
 type childHello struct {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -112,24 +110,15 @@ func syscallsPerCall(ctx context.Context, command func(string) []string, d time.
 // syscallsOf runs callsMain in a process of its own, and returns how many system calls
 // and calls that made.
 func syscallsOf(ctx context.Context, command func(string) []string, args ...string) (count, calls float64, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return 0, 0, err
-	}
 	dir, err := os.MkdirTemp("", "kith-bench")
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears what is temporary
 	file := filepath.Join(dir, "count")
-	args = slices.Concat(command(file), []string{self, "calls"}, args)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), childEnv+"=1")
-	var text bytes.Buffer
-	cmd.Stderr = &text
-	out, err := cmd.Output()
+	out, err := outputOfChild(ctx, command(file), append([]string{"calls"}, args...)...)
 	if err != nil {
-		return 0, 0, fmt.Errorf("%s: %w: %s", args[0], err, text.Bytes())
+		return 0, 0, err
 	}
 	if err := json.Unmarshal(out, &calls); err != nil {
 		return 0, 0, err

@@ -8,8 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"sync"
 	"time"
 )
@@ -44,19 +42,10 @@ func linkCases(*options) []testCase {
 
 // linkClient runs the calling end in its namespace, and returns what it found.
 func (e *env) linkClient(ctx context.Context, addr string, bulk bool) (figures, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	args := append(e.link.inClient(), self, "link", "-addr="+addr, fmt.Sprintf("-bulk=%v", bulk),
+	p, err := outputOfChild(ctx, e.link.inClient(), "link", "-addr="+addr, fmt.Sprint("-bulk=", bulk),
 		fmt.Sprint("-time=", e.opt.linkTime), e.sys.name)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), childEnv+"=1")
-	var text bytes.Buffer
-	cmd.Stderr = &text
-	p, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("the client's process: %w: %s", err, text.Bytes())
+		return nil, fmt.Errorf("the client's process: %w", err)
 	}
 	f := figures{}
 	if err := json.Unmarshal(p, &f); err != nil {
