@@ -15,6 +15,7 @@ var layers = map[string][]string{
 	".": {},
 
 	"internal/backoff":  {},
+	"internal/bar":      {},
 	"internal/budget":   {},
 	"internal/flood":    {},
 	"internal/identity": {},
@@ -28,9 +29,9 @@ var layers = map[string][]string{
 	"transport":               {},
 	"transport/admit":         {"transport"},
 	"transport/memory":        {"transport"},
-	"transport/netconn":       {"transport", "internal/identity", "internal/mux", "internal/ration"},
-	"transport/quic":          {"transport", "internal/identity", "internal/budget", "internal/ration"},
-	"transport/tcp":           {"transport", "transport/netconn"},
+	"transport/netconn":       {"transport", "internal/bar", "internal/identity", "internal/mux", "internal/ration"},
+	"transport/quic":          {"transport", "internal/bar", "internal/identity", "internal/budget", "internal/ration"},
+	"transport/tcp":           {"transport", "transport/netconn", "internal/bar"},
 	"transport/transporttest": {"transport", "transport/netconn", "internal/leak"},
 
 	"client": {"transport", "transport/admit", "internal/backoff", "internal/session"},

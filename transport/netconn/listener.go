@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/bar"
 	"github.com/kith-go/kith/internal/mux"
 	"github.com/kith-go/kith/internal/ration"
 	"github.com/kith-go/kith/transport"
@@ -28,7 +29,8 @@ type listener struct {
 	done    chan struct{}  // closed by Close
 	closing sync.Once
 	waiting lobby
-	pace    mux.Pace // acceptLoop's own
+	pace    mux.Pace // acceptLoop's own, as bar is
+	bar     *bar.Bar // nil if ln is not to have a filter
 	wg      sync.WaitGroup
 }
 
@@ -65,6 +67,9 @@ func (t *Transport) listen(ctx context.Context, a transport.Addr) (*listener, er
 		addr:  t.addr(ln.Addr()).WithID(t.ID()),
 		ready: make(chan *mux.Conn),
 		done:  make(chan struct{}),
+	}
+	if own, ok := ln.(bar.Listener); ok {
+		l.bar = bar.TCP(bar.Filter(own))
 	}
 	rate, burst := t.cfg.HandshakeRate, handshakeBurst
 	if cfg == nil { // there is little to compute
@@ -129,6 +134,7 @@ const (
 // acceptLoop accepts until the listener is closed, whatever happens.
 func (l *listener) acceptLoop() {
 	defer l.wg.Done()
+	defer l.bar.Stop()
 	pause := minPause
 	for {
 		raw, err := l.ln.Accept()
@@ -168,6 +174,7 @@ func (l *listener) receive(raw net.Conn) bool {
 	}
 	if gone != nil {
 		l.t.log.refused(gone.raw.RemoteAddr(), net.ErrClosed, true)
+		l.bar.Dropped(gone.source, time.Now())
 	}
 	l.pace.Add(connUnits)
 	return true

@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -10,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/bpf"
+
+	"github.com/kith-go/kith/internal/bar"
 	"github.com/kith-go/kith/internal/ration"
 )
 
@@ -43,8 +47,16 @@ func newLobby(rate int) *lobby {
 // shake does what handshakeHandler does, with a handshake that takes d. It
 // reports whether the handshake began, and whether it was done.
 func shake(b *lobby, ip net.IP, d time.Duration) (begun, done bool) {
+	return shakeIn(b, ip, d, func(c *caller) bool {
+		_, ok := b.enter(c)
+		return ok
+	})
+}
+
+// shakeIn is shake of a connection that comes to the lobby by enter.
+func shakeIn(b *lobby, ip net.IP, d time.Duration, enter func(*caller) bool) (begun, done bool) {
 	c := from(ip)
-	if _, ok := b.enter(c); !ok {
+	if !enter(c) {
 		return false, false
 	}
 	select {
@@ -97,34 +109,92 @@ func TestHandshakesAreSpaced(t *testing.T) {
 }
 
 // Two thousand honest clients behind one address, whose server has just come
-// back, are all in within a minute.
+// back, are all in within a minute, with a filter for such as come too often and without.
 func TestHandshakeStormOfOneSource(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const clients = 2000
-		b := newLobby(defaultHandshakeRate)
-		var loops sync.WaitGroup
-		took := make([]time.Duration, clients)
-		for i := range took {
-			rng := rand.New(rand.NewPCG(1, uint64(i)))
-			loops.Go(func() {
-				start := time.Now()
-				for backoff := 200 * time.Millisecond; ; backoff = min(2*backoff, 30*time.Second) {
-					time.Sleep(time.Duration(rng.Int64N(int64(backoff))))
-					if _, done := shake(b, net.IPv4(10, 0, 0, 1), 50*time.Millisecond); done {
-						took[i] = time.Since(start)
-						return
-					}
+	for name, filters := range map[string]bool{"filter": true, "no filter": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testStorm(t, filters) })
+		})
+	}
+}
+
+func testStorm(t *testing.T, filters bool) {
+	const clients = 2000
+	const again = time.Second // after that a first packet is sent again
+	var barred atomic.Bool
+	set := func(program []bpf.RawInstruction) error {
+		barred.Store(filters && len(program) > 0)
+		return nil
+	}
+	l := &listener{t: &Transport{log: newGate(slog.New(slog.DiscardHandler), "test")}, bar: bar.TCP(set)}
+	start := func(g *guest) { g.raw.(*caller).begun <- g }
+	l.waiting.init(defaultHandshakes, defaultPerSource, ration.NewSpacing(defaultHandshakeRate, handshakeBurst), start)
+	accepting := make(chan struct{}, 1)
+	dial := func() bool {
+		for barred.Load() {
+			time.Sleep(again)
+		}
+		_, done := shakeIn(&l.waiting, net.IPv4(10, 0, 0, 1), 50*time.Millisecond, func(c *caller) bool {
+			accepting <- struct{}{}
+			defer func() { <-accepting }()
+			return l.receive(c)
+		})
+		return done
+	}
+	var loops sync.WaitGroup
+	took := make([]time.Duration, clients)
+	for i := range took {
+		rng := rand.New(rand.NewPCG(1, uint64(i)))
+		loops.Go(func() {
+			start := time.Now()
+			for backoff := 200 * time.Millisecond; ; backoff = min(2*backoff, 30*time.Second) {
+				time.Sleep(time.Duration(rng.Int64N(int64(backoff))))
+				if dial() {
+					took[i] = time.Since(start)
+					return
 				}
-			})
+			}
+		})
+	}
+	loops.Wait()
+	l.waiting.close()
+	l.bar.Stop()
+	last := slices.Max(took)
+	slices.Sort(took)
+	t.Logf("half of %d clients are back after %v, all after %v", clients, took[clients/2], last)
+	if last > time.Minute {
+		t.Errorf("the last of %d clients is back after %v, want a minute at the most", clients, last)
+	}
+}
+
+// A source whose connections have to go for others of its own before their turn has come is
+// barred once that is too often.
+func TestFloodIsBarred(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		filters := 0
+		set := func([]bpf.RawInstruction) error {
+			filters++
+			return nil
 		}
-		loops.Wait()
-		b.close()
-		last := slices.Max(took)
-		slices.Sort(took)
-		t.Logf("half of %d clients are back after %v, all after %v", clients, took[clients/2], last)
-		if last > time.Minute {
-			t.Errorf("the last of %d clients is back after %v, want a minute at the most", clients, last)
+		l := &listener{t: &Transport{log: newGate(slog.New(slog.DiscardHandler), "test")}, bar: bar.TCP(set)}
+		l.waiting.init(2*defaultPerSource, defaultPerSource, ration.NewSpacing(1, 1), func(*guest) {})
+		bad, good := net.IPv4(10, 0, 0, 1), net.IPv4(10, 0, 0, 2)
+		const tooMany = 256
+		for i := range defaultPerSource + tooMany - 1 {
+			l.receive(from(bad))
+			if i%32 == 0 {
+				l.receive(from(good))
+			}
 		}
+		if filters != 0 {
+			t.Errorf("%d filters set by %d connections that had to go, want none", filters, tooMany-1)
+		}
+		l.receive(from(bad))
+		if filters != 1 {
+			t.Errorf("%d filters set by %d connections that had to go, want 1", filters, tooMany)
+		}
+		l.waiting.close()
+		l.bar.Stop()
 	})
 }
 

@@ -33,6 +33,14 @@ func (t *idTag) GenerateConnectionID() (quicgo.ConnectionID, error) {
 // ConnectionIDLen returns how many bytes one has.
 func (t *idTag) ConnectionIDLen() int { return connIDLength }
 
+// bytes returns the tag's two bytes, none if there is no tag.
+func (t *idTag) bytes() []byte {
+	if t == nil {
+		return nil
+	}
+	return t[:]
+}
+
 // marks reports whether a packet of a connection bears the tag. No tag marks all.
 func (t *idTag) marks(p []byte) bool {
 	return t == nil || len(p) > tagLength && idTag(p[1:1+tagLength]) == *t

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/kith-go/kith/internal/bar"
 	"github.com/kith-go/kith/internal/ration"
 )
 
@@ -29,7 +30,8 @@ type sieve struct {
 	spacing ration.Spacing
 	last    netip.Addr   // whose source was computed last
 	source  netip.Prefix // and what that is
-	bars    bars
+	tag     *idTag       // of the socket's connections; nil if they have none
+	bar     *bar.Bar     // nil if the socket is not to have one
 }
 
 // newSieve returns a sieve that lets rate packets of handshakes a second through for each
@@ -39,8 +41,8 @@ func newSieve(rate int) sieve { return sieve{spacing: ration.NewSpacing(rate, ha
 // passes reports whether a packet that came at the time now goes on.
 func (v *sieve) passes(p []byte, from net.Addr, now time.Time) bool {
 	switch {
-	case len(p) == 0 || p[0]&(handshake|fixed) == 0 || p[0]&handshake == 0 && !v.bars.tag.marks(p):
-		v.bars.dropped(netip.Prefix{}, now)
+	case len(p) == 0 || p[0]&(handshake|fixed) == 0 || p[0]&handshake == 0 && !v.tag.marks(p):
+		v.bar.Dropped(netip.Prefix{}, now)
 		return false
 	case p[0]&handshake == 0:
 		return true
@@ -55,6 +57,6 @@ func (v *sieve) passes(p []byte, from net.Addr, now time.Time) bool {
 	if v.spacing.Begin(v.source, now) == 0 {
 		return true
 	}
-	v.bars.dropped(v.source, now)
+	v.bar.Dropped(v.source, now)
 	return false
 }

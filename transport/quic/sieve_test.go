@@ -34,7 +34,7 @@ func TestSieve(t *testing.T) {
 	now = now.Add(time.Second / handshakeRate)
 	check("a handshake in its time", handshake, bad, true)
 	check("one before its time", handshake, bad, false)
-	v.bars.tag = &idTag{1, 2}
+	v.tag = &idTag{1, 2}
 	check("a packet with the tag", []byte{0x40, 1, 2}, bad, true)
 	check("one with another", []byte{0x40, 1, 3}, good, false)
 	check("one cut off", []byte{0x40, 1}, good, false)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/kith-go/kith/internal/bar"
 	"github.com/kith-go/kith/transport"
 	quicgo "github.com/quic-go/quic-go"
 )
@@ -75,7 +76,7 @@ func (t *Transport) listenPacket(ctx context.Context, network, address string, t
 	}
 	pc = adapt(pc, rate, t.log)
 	if u, ok := pc.(*udpSocket); ok { // one of the user's own may have a filter of his
-		u.sieve.bars = bars{filter: u.batch.SetBPF, tag: tag}
+		u.sieve.bar, u.sieve.tag = bar.QUIC(bar.Filter(u.UDPConn), tag.bytes()), tag
 	}
 	return pc, nil
 }
@@ -99,7 +100,7 @@ func (s *socket) release() {
 	if last {
 		_ = s.quic.Close() // it waits for the goroutine that reads
 		if u, ok := s.pc.(*udpSocket); ok {
-			u.sieve.bars.stop()
+			u.sieve.bar.Stop()
 		}
 		_ = s.pc.Close()
 		s.newcomers.Wait()

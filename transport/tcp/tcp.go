@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/bar"
 	"github.com/kith-go/kith/transport"
 	"github.com/kith-go/kith/transport/netconn"
 )
@@ -48,7 +49,9 @@ type Config struct {
 	HandshakeTimeout time.Duration
 
 	// MaxHandshakes and MaxHandshakesPerSource limit connections that were
-	// not accepted yet; see [netconn.Config]. If zero, 1,024 and 64.
+	// not accepted yet; see [netconn.Config]. If zero, 1,024 and 64. On Linux a
+	// source that goes beyond its limit 5,000 times a second gets no answer from
+	// the system, for a quarter of a second at a time.
 	MaxHandshakes, MaxHandshakesPerSource int
 
 	// HandshakeRate is how many TLS handshakes a second a listener begins with
@@ -134,7 +137,11 @@ func (s sockets) listen(ctx context.Context, a transport.Addr) (net.Listener, er
 		name, _ := a.SplitHostPort()
 		host = net.JoinHostPort(name, "0")
 	}
-	return s.listenConfig().Listen(ctx, "tcp", host)
+	ln, err := s.listenConfig().Listen(ctx, "tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	return bar.Listener{TCPListener: ln.(*net.TCPListener)}, nil
 }
 
 // maxUnsent is how many bytes wait in the kernel at most, beside those that are on their
