@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -126,6 +127,51 @@ func TestAttackLengths(t *testing.T) {
 			t.Errorf("the heap grew by %d bytes, want less than 4 MiB", grown)
 		}
 		runtime.KeepAlive(peers)
+	})
+}
+
+// As many streams as there may be announce a large message, and send a byte of it.
+func TestAttackStreamLengths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h kith.Handlers
+		drink := kith.ClientStream[[]byte, int]("test/Drink")
+		drink.Handle(&h, func(_ context.Context, in iter.Seq2[[]byte, error]) (int, error) {
+			for _, err := range in {
+				return 0, err
+			}
+			return 0, nil
+		})
+		const streams, announced = 1000, 60_000
+		s, p := rawPair(t, false, &h)
+		open := func(n uint64) {
+			st, err := p.conn.OpenStream(t.Context())
+			if err != nil {
+				t.Fatalf("OpenStream %d = %v", n, err)
+			}
+			head := binary.AppendUvarint(wire.AppendStream(nil, wire.StreamOpen), n)
+			head = wire.EndStream(wire.AppendHead(head, drink.Kind(), drink.Name(), "raw", 0, nil), 0)
+			message := wire.EndStream(append(wire.AppendStream(nil, wire.StreamMessage), make([]byte, announced)...), 0)
+			if _, err := st.Write(append(head, message[:wire.StreamHeader+1]...)); err != nil {
+				t.Fatalf("Write of stream %d = %v", n, err)
+			}
+		}
+		heap := func() int64 {
+			synctest.Wait()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return int64(m.HeapAlloc)
+		}
+		before := heap()
+		for n := range uint64(streams) {
+			open(n)
+		}
+		grown := heap() - before
+		t.Logf("heap +%d KiB", grown>>10)
+		if grown > 16<<20 {
+			t.Errorf("the heap grew by %d bytes, want less than 16 MiB", grown)
+		}
+		runtime.KeepAlive(s)
 	})
 }
 

@@ -39,17 +39,15 @@ func (f *frames) next() (wire.FrameType, int, error) {
 	return t, int(size), nil
 }
 
-// firstChunk is how much is allocated on the word of a frame's header. More
-// comes only as fast as its bytes do.
-const firstChunk = 64 << 10
-
 // body reads a frame's body into dst, which grow makes larger: for n bytes in all,
-// with what is there.
-func (f *frames) body(dst []byte, size int, grow func(dst []byte, n int) []byte) ([]byte, error) {
+// with what is there. cl is the session's.
+func (f *frames) body(cl *claims, dst []byte, size int, grow func(dst []byte, n int) []byte) ([]byte, error) {
+	first := cl.take(size)
+	defer cl.giveBack(first)
 	for size > 0 {
-		n := min(size, max(firstChunk, len(dst)), cap(dst)-len(dst))
+		n := min(size, max(first, len(dst)), cap(dst)-len(dst))
 		if n <= 0 {
-			dst = grow(dst, len(dst)+min(size, max(firstChunk, len(dst))))
+			dst = grow(dst, len(dst)+min(size, max(first, len(dst))))
 			continue
 		}
 		k, err := io.ReadFull(f.st, dst[len(dst):len(dst)+n])
@@ -69,11 +67,11 @@ func (f *frames) body(dst []byte, size int, grow func(dst []byte, n int) []byte)
 func growFresh(dst []byte, n int) []byte { return append(make([]byte, 0, n), dst...) }
 
 // small reads a frame's body that may not exceed wire.MaxOpen.
-func (f *frames) small(size int) ([]byte, error) {
+func (f *frames) small(cl *claims, size int) ([]byte, error) {
 	if size > wire.MaxOpen {
 		return nil, fmt.Errorf("%w: frame of %d bytes, at most %d", wire.ErrMalformed, size, wire.MaxOpen)
 	}
-	return f.body(nil, size, growFresh)
+	return f.body(cl, nil, size, growFresh)
 }
 
 // joined is how much of a message is copied behind its header, so that both
@@ -129,11 +127,11 @@ func (f *frames) outcome(e *kith.Error, trailer []byte) error {
 }
 
 // readOutcome reads the frame that ends a call.
-func (f *frames) readOutcome(t wire.FrameType, size int) (outcome, error) {
+func (f *frames) readOutcome(cl *claims, t wire.FrameType, size int) (outcome, error) {
 	if t != wire.StreamEnd && t != wire.StreamFail {
 		return outcome{}, fmt.Errorf("%w: stream frame of type %d", wire.ErrMalformed, t)
 	}
-	body, err := f.small(size)
+	body, err := f.small(cl, size)
 	if err != nil {
 		return outcome{}, err
 	}

@@ -30,7 +30,7 @@ func (s *Session) streamHandler(st transport.Stream) {
 	t, size, err := f.next()
 	var body []byte
 	if err == nil {
-		body, err = f.small(size)
+		body, err = f.small(&s.claims, size)
 	}
 	if err != nil {
 		st.Reset(kith.InvalidArgument)
@@ -158,7 +158,7 @@ func (st *inStream) recv(c *inCall) ([]byte, error) {
 	if size > cap(st.msg) {
 		st.msg = nil // growMessage gives back what it replaces, and this was lent
 	}
-	msg, err := st.body(st.msg[:0], size, growMessage)
+	msg, err := st.body(&c.s.claims, st.msg[:0], size, growMessage)
 	if err != nil {
 		st.msg = nil
 		return nil, c.streamErr(err)
@@ -317,13 +317,13 @@ func (s *Session) readAnswer(f *frames, m *kith.Method) outcome {
 		if limit := s.limit(m); size > limit {
 			return outcome{err: tooLarge(size, limit, "this side's")}
 		}
-		if msg, err = f.body(make([]byte, 0, min(size, firstChunk)), size, growFresh); err == nil {
+		if msg, err = f.body(&s.claims, []byte{}, size, growFresh); err == nil {
 			t, size, err = f.next()
 		}
 	}
 	var o outcome
 	if err == nil {
-		o, err = f.readOutcome(t, size)
+		o, err = f.readOutcome(&s.claims, t, size)
 	}
 	switch {
 	case err == io.EOF:

@@ -237,7 +237,7 @@ func (o *outStream) Recv() ([]byte, error) {
 		return nil, o.fail(err)
 	}
 	if t != wire.StreamMessage {
-		a, err := o.readOutcome(t, size)
+		a, err := o.readOutcome(&o.s.claims, t, size)
 		if err != nil {
 			return nil, o.fail(err)
 		}
@@ -248,7 +248,7 @@ func (o *outStream) Recv() ([]byte, error) {
 		o.quit(tooLarge(size, limit, "this side's"))
 		return nil, o.settled()
 	}
-	msg, err := o.body(make([]byte, 0, min(size, firstChunk)), size, growFresh)
+	msg, err := o.body(&o.s.claims, []byte{}, size, growFresh)
 	if err != nil {
 		return nil, o.fail(err)
 	}

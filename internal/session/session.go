@@ -56,6 +56,7 @@ type Session struct {
 	outcomes outcomes
 	after    afterFlush
 	calls    callPool
+	claims   claims
 	read     laneReader // the reader's own
 
 	heard atomic.Int64 // when the lane's last bytes came, since base
