@@ -68,7 +68,7 @@ func (t *Transport) listen(ctx context.Context, a transport.Addr) (*listener, er
 		ready: make(chan *mux.Conn),
 		done:  make(chan struct{}),
 	}
-	if own, ok := ln.(bar.Listener); ok {
+	if own, ok := ln.(bar.Listener); ok && t.cfg.MaxHandshakesPerSource > 0 {
 		l.bar = bar.TCP(bar.Filter(own))
 	}
 	rate, burst := t.cfg.HandshakeRate, handshakeBurst
