@@ -116,22 +116,40 @@ func AppendMetadata(dst []byte, md kith.Metadata) ([]byte, error) {
 }
 
 // ParseMetadata reads what AppendMetadata wrote. It copies, and refuses bad
-// and repeated keys, and too many.
+// and repeated keys, and too many. All keys and values share one copy.
 func ParseMetadata(p []byte) (kith.Metadata, error) {
 	if len(p) == 0 {
 		return nil, nil
 	}
-	md := make(kith.Metadata)
+	n := 0
 	r := reader{p: p}
-	for len(r.p) > 0 {
-		k, v := r.bytes(64), r.bytes(MaxMetadata)
-		if _, twice := md[string(k)]; r.bad || twice || !validKey(string(k)) || len(md) == MaxMetadataKeys {
+	for ; len(r.p) > 0 && n <= MaxMetadataKeys; n++ {
+		r.bytes(maxKey)
+		r.bytes(MaxMetadata)
+	}
+	if r.bad || n > MaxMetadataKeys {
+		return nil, malformed("metadata")
+	}
+	md := make(kith.Metadata, n)
+	r = reader{p: p}
+	all := string(p)
+	next := func(limit int) string {
+		size := len(r.bytes(limit))
+		end := len(all) - len(r.p)
+		return all[end-size : end]
+	}
+	for i := range n {
+		k := next(maxKey)
+		v := next(MaxMetadata)
+		if md[k] = v; len(md) == i || !validKey(k) { // the key is there already, or none
 			return nil, malformed("metadata")
 		}
-		md[string(k)] = string(v)
 	}
 	return md, nil
 }
+
+// maxKey is how long a key may be.
+const maxKey = 64
 
 func validKey(k string) bool {
 	for _, c := range []byte(k) {
@@ -139,5 +157,5 @@ func validKey(k string) bool {
 			return false
 		}
 	}
-	return len(k) > 0 && len(k) <= 64
+	return len(k) > 0 && len(k) <= maxKey
 }
