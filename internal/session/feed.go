@@ -23,6 +23,7 @@ type laneReader struct {
 	// frames is how many were taken of those bytes since the reader let others run.
 	frames int
 	pace   mux.Pace
+	spent  time.Duration // on large calls since it last rested for them, while others had calls
 	lone   lone
 	quick  quick
 

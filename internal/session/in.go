@@ -71,6 +71,8 @@ func (s *Session) onCall(body []byte) error {
 	if n := len(h.Metadata) - freeMetadata; n > 0 {
 		s.read.pace.Add(n / metadataCost)
 	}
+	bulk := bulkOf(len(body) + len(h.Metadata)) // which costs to parse, too
+	s.chargeReading(bulk)
 	c, refusal := s.newInCall(id, h, s.read.now)
 	if refusal != nil {
 		return s.refuseCall(id, refusal)
@@ -83,7 +85,7 @@ func (s *Session) onCall(body []byte) error {
 	if limit := s.limit(c.method); len(msg) > limit {
 		return s.refuseCall(id, tooLarge(len(msg), limit, "the other side's").Refusal())
 	}
-	c.bulk = int64(max(len(msg)-freeBulk, 0) / bulkSize)
+	c.bulk = bulk
 	running := s.in.claim(c)
 	s.calledUpon(running)
 	c.buf = callBufferPool.Get().(*callBuffers)
@@ -105,11 +107,14 @@ const (
 	// refusalCost is how many frames a refused call counts as: it takes no turn, and
 	// costs about as much as a call that does.
 	refusalCost = 8
-	// freeBulk is how large a message is without counting as more than one call in
+	// freeBulk is how large a call is without counting as more than one call in
 	// flight, for who is to rest; bulkSize how many bytes beyond count as one more.
 	freeBulk = 4 << 10
 	bulkSize = 96
 )
+
+// bulkOf returns as how many more calls one counts, for its size.
+func bulkOf(size int) int64 { return int64(max(size-freeBulk, 0) / bulkSize) }
 
 var errBusy = kith.NewError(kith.ResourceExhausted, "too_many_calls", "too many calls in flight here").Refusal()
 

@@ -35,7 +35,7 @@ type load struct {
 	small [2]smallCall // by different sessions, the last one first
 	sent  time.Time    // when a worker was sent, if it is one to be timed
 	late  time.Time    // when one came late
-	rests int          // sessions that rest
+	rests int          // sessions that rest, the turns or the reader of which do
 }
 
 // A smallCall is the last call of a session with few of them.
@@ -107,16 +107,14 @@ func (w *Workers) chargeLocked(s *Session, now time.Time, took time.Duration) {
 	w.restLocked(s, restShare*spent)
 }
 
-// restLocked has s rest, unless it has ended: then its calls are to go. The more sessions
-// rest the longer each does, so that together they have hardly more than one.
+// restLocked has s rest, unless it has ended: then its calls are to go.
 func (w *Workers) restLocked(s *Session, rest time.Duration) {
 	if s.in.ended.Load() {
 		return
 	}
 	q := &s.turn
-	rest = min(rest*time.Duration(1+w.load.rests), maxRest)
 	q.resting = true
-	w.load.rests++
+	rest = w.load.begin(s, rest)
 	if q.timer == nil {
 		q.timer = time.AfterFunc(rest, func() { w.rested(s) })
 	} else {
@@ -129,10 +127,64 @@ func (w *Workers) rested(s *Session) {
 	w.mu.Lock()
 	if s.turn.resting {
 		s.turn.resting = false
-		w.load.rests--
+		w.load.end(s)
 	}
 	w.queue.join(s)
 	k := w.summonLocked()
 	w.mu.Unlock()
 	w.send(k)
+}
+
+// begin notes that s, or what calls it, is to rest, and returns for how long. The more
+// sessions rest the longer each does, so that together they have hardly more than one.
+func (l *load) begin(s *Session, rest time.Duration) time.Duration {
+	if s.turn.rests++; s.turn.rests == 1 {
+		l.rests++
+	}
+	return min(rest*time.Duration(l.rests), maxRest)
+}
+
+// end notes that it has.
+func (l *load) end(s *Session) {
+	if s.turn.rests--; s.turn.rests == 0 {
+		l.rests--
+	}
+}
+
+// pause has the goroutine that calls it, one of s's own, rest, or until s ends.
+func (w *Workers) pause(s *Session, rest time.Duration) {
+	w.mu.Lock()
+	rest = w.load.begin(s, rest)
+	w.mu.Unlock()
+	t := time.NewTimer(rest)
+	select {
+	case <-t.C:
+	case <-s.ended:
+		t.Stop()
+	}
+	w.mu.Lock()
+	w.load.end(s)
+	w.mu.Unlock()
+}
+
+// chargeReading counts what it takes to receive a large call beside others, and has the
+// reader rest if it is time to. Turns alone bound the calls that are here, and
+// [wire.MaxLaneCalls] may come before one has its turn.
+func (s *Session) chargeReading(bulk int64) {
+	w, r := s.cfg.Workers, &s.read
+	if w == nil || bulk == 0 || s.in.running.Load()+s.in.bulk.Load()+bulk < restAbove {
+		return
+	}
+	w.mu.Lock()
+	tight := w.load.tight(s, time.Now())
+	w.mu.Unlock()
+	if !tight {
+		r.spent = 0
+		return
+	}
+	if r.spent += callCost + time.Duration(bulk)*bulkCost; r.spent >= restAfter {
+		rest := restShare * r.spent
+		r.spent = 0
+		w.pause(s, rest)
+	}
 }

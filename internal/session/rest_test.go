@@ -184,3 +184,87 @@ func TestBulkIsCrowd(t *testing.T) {
 		t.Errorf("when it has ended %d bulk is left, want 0", s.in.bulk.Load())
 	}
 }
+
+// A reader rests for the large calls that it reads while as much is in flight, its session
+// is in the way of one with few calls, and processors are busy; and otherwise never.
+func TestReaderRestsForLargeCalls(t *testing.T) {
+	large := bulkOf(16<<10) - 1
+	spent := callCost + time.Duration(large)*bulkCost
+	many := int(restAfter/spent) + 1 // after which it rests
+	for _, tc := range []struct {
+		name    string
+		running int64 // other calls of the session
+		bulk    int64 // of each that is read
+		others  int64 // calls of the other session
+		late    bool  // workers come late
+		read    int
+		rest    time.Duration
+	}{
+		{"in the way", 1, large, 10, true, many, restShare * time.Duration(many) * spent},
+		{"not so many", 1, large, 10, true, many - 1, 0},
+		{"one at a time", 0, large, 10, true, many, 0},
+		{"small calls", 1000, 0, 10, true, 1000, 0},
+		{"the other one has as many", 1, large, 1000, true, many, 0},
+		{"processors have time", 1, large, 10, false, many, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, now := newWaiting(), time.Now()
+				bad := &Session{base: now, cfg: &Config{Workers: w}, ended: make(chan struct{})}
+				good := &Session{base: now}
+				bad.in.running.Store(tc.running)
+				good.in.running.Store(tc.others)
+				w.load.noteCall(&inCall{s: good})
+				if tc.late {
+					w.load.late = now
+				}
+				for range tc.read {
+					bad.chargeReading(tc.bulk)
+				}
+				if rest := time.Since(now); rest != tc.rest {
+					t.Errorf("after %d calls the reader has rested for %v, want %v", tc.read, rest, tc.rest)
+				}
+			})
+		})
+	}
+}
+
+// Where several parts of a session rest it counts once, and rests as long as alone; at its
+// end none does.
+func TestSessionRestsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, now := newWaiting(), time.Now()
+		s, other := &Session{base: now, ended: make(chan struct{})}, &Session{base: now, ended: make(chan struct{})}
+		pause := func(s *Session, want time.Duration) {
+			t.Helper()
+			begin := time.Now()
+			if w.pause(s, time.Millisecond); time.Since(begin) != want {
+				t.Errorf("pause of 1 ms took %v, want %v", time.Since(begin), want)
+			}
+		}
+		w.mu.Lock()
+		w.restLocked(s, maxRest)
+		w.mu.Unlock()
+		pause(s, time.Millisecond)
+		pause(other, 2*time.Millisecond)
+		close(other.ended)
+		pause(other, 0)
+		time.Sleep(maxRest)
+		synctest.Wait()
+		if w.load.rests != 0 || s.turn.rests != 0 {
+			t.Errorf("%d sessions rest in the end, of the first one %d parts, want none", w.load.rests, s.turn.rests)
+		}
+	})
+}
+
+// What is beyond a call that is not large counts.
+func TestBulkOf(t *testing.T) {
+	for _, tc := range []struct {
+		size int
+		want int64
+	}{{0, 0}, {freeBulk + bulkSize - 1, 0}, {freeBulk + bulkSize, 1}, {freeBulk + 100*bulkSize, 100}} {
+		if n := bulkOf(tc.size); n != tc.want {
+			t.Errorf("bulkOf(%d) = %d, want %d", tc.size, n, tc.want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ type turn struct {
 	spent       time.Duration // by its handlers since its last rest, while others had calls
 	begun, room int           // handlers of lane calls at work, and how many more than restAbove may be
 	resting     bool          // none of its calls has a turn
+	rests       int           // the turns and the reader: how many of them rest
 	timer       *time.Timer   // ends the rest
 	others      peak          // of the places that other sessions had
 }
