@@ -20,7 +20,7 @@ var layers = map[string][]string{
 	"internal/flood":    {},
 	"internal/identity": {},
 	"internal/leak":     {},
-	"internal/mux":      {"transport", "internal/budget"},
+	"internal/mux":      {"transport", "internal/budget", "internal/ration"},
 	"internal/netns":    {},
 	"internal/ration":   {},
 	"internal/session":  {"transport", "transport/admit", "internal/wire", "internal/mux", "internal/ration"},

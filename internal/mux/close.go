@@ -152,7 +152,7 @@ func (c *Conn) tearDown() {
 	c.closeLink()
 	c.loops.Wait()
 	c.mu.Lock()
-	for _, t := range []*time.Timer{c.closeTimer, c.out.grace, c.reading.timer} {
+	for _, t := range []*time.Timer{c.closeTimer, c.out.grace, c.reading.timer, c.resets.timer} {
 		if t != nil {
 			t.Stop()
 		}

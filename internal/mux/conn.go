@@ -117,7 +117,8 @@ type Conn struct {
 
 	peerOpened uint64 // streams opened by the other side, ever
 	peerLimit  uint64 // how many we let it open, ever
-	peerDone   uint64 // of them, those that are settled
+	peerDone   uint64 // of them, those that are settled, and whose places are not held back
+	resets     resets // those that are
 
 	out        writer
 	closeTimer *time.Timer

@@ -66,7 +66,8 @@
 // count of all streams that the receiver of the frame may ever open. An end
 // grants a new stream only for one that is finished, so that no more than a
 // limit of its own (1,024 by default) can be open. It does so when no other
-// frame for a stream is left to send.
+// frame for a stream is left to send; and for streams that the other end reset,
+// unless that was after a STOP, 128 at once and then 16,000 a second.
 //
 // A DATA frame on a stream costs its payload's length and 64, or nothing if the
 // payload is empty. An end may send cost up to 262,144 on each stream, and up

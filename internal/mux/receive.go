@@ -339,6 +339,7 @@ func (s *Stream) control(k kind, p []byte) bool {
 			return false
 		}
 		s.recvEnd = aborted
+		s.gone = s.remote && !s.closed // else it may be the answer to our STOP
 		s.recvCode = kith.Code(binary.BigEndian.Uint32(p))
 		s.dropUnread()
 		s.wakeReader()

@@ -48,6 +48,7 @@ type Stream struct {
 	links    writerLinks
 
 	stillborn bool // opened by the frame that resets it; set before anybody sees it
+	gone      bool // opened and reset by the other side, before it was closed here
 	closed    bool // by Close or Reset
 	closeCode kith.Code
 	stopCode  kith.Code

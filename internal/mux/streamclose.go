@@ -75,7 +75,11 @@ func (s *Stream) settle() {
 	s.settled = true
 	delete(c.streams, s.id)
 	if s.remote {
-		c.peerDone++
+		if s.gone {
+			c.freeReset()
+		} else {
+			c.peerDone++
+		}
 		c.kick()
 		return
 	}

@@ -4,14 +4,14 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/kith-go/kith/internal/ration"
 )
 
+// The figures are those of the multiplexer.
 const (
-	// resetInterval is how often the other side may reset a stream, in the long run: 16,000
-	// times a second. Each takes this one about ten microseconds.
-	resetInterval = time.Second / 16_000
-	// resetBurst is how many it may reset at once.
-	resetBurst = 128
+	resetInterval = ration.ResetInterval
+	resetBurst    = ration.ResetBurst
 	// maxResetRest is the longest that no stream is accepted for it.
 	maxResetRest = 100 * time.Millisecond
 )
