@@ -278,7 +278,8 @@ func (s *Session) acceptLoop() {
 	}
 }
 
-// onStream takes a stream that the other side opened. It must not block. The
+// onStream takes a stream that the other side opened. It must not block; a stream that
+// has to wait is one of those that may be open. The
 // other side opens none before it was admitted, unless that is the lane.
 func (s *Session) onStream(st transport.Stream) {
 	switch {
@@ -287,7 +288,11 @@ func (s *Session) onStream(st transport.Stream) {
 			st.Reset(kith.InvalidArgument) // as streamHandler would
 			return
 		}
-		go s.streamHandler(st)
+		if w := s.cfg.Workers; w != nil {
+			w.startStream(s, st)
+		} else {
+			go s.streamHandler(st)
+		}
 	case s.claimed.CompareAndSwap(false, true):
 		s.adoptLane(st)
 	default:

@@ -20,9 +20,12 @@ func (w *Workers) forget(s *Session) {
 func (w *Workers) dropWaiting(s *Session) {
 	q := &s.turn
 	w.mu.Lock()
-	c := q.first
-	q.first, q.last = nil, nil
+	c, streams := q.first, q.streams
+	q.first, q.last, q.streams = nil, nil, nil
 	w.mu.Unlock()
+	for _, st := range streams {
+		st.Reset(kith.Unavailable)
+	}
 	var notices []*inCall
 	dropped := 0
 	for c != nil {

@@ -1,11 +1,14 @@
 package session
 
 import (
+	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/transport"
 )
 
 // beginAll lets the calls that wait begin, and returns how many did before their session rested.
@@ -76,6 +79,142 @@ func TestAbandonedLeaveNoRoom(t *testing.T) {
 			t.Errorf("%d handlers begin at once, want %d", n, restAbove+1)
 		}
 		time.Sleep(growthRest) // its timer ends with the bubble otherwise
+	})
+}
+
+// A mute is a stream on which nothing comes until it is reset.
+type mute struct {
+	transport.Stream
+	once          sync.Once
+	reads, resets *int // guarded by mu
+	mu            *sync.Mutex
+	over          chan struct{}
+}
+
+func (m *mute) Read([]byte) (int, error) {
+	m.mu.Lock()
+	*m.reads++
+	m.mu.Unlock()
+	<-m.over
+	return 0, io.EOF
+}
+
+func (m *mute) Reset(kith.Code) {
+	m.once.Do(func() {
+		m.mu.Lock()
+		*m.resets++
+		m.mu.Unlock()
+		close(m.over)
+	})
+}
+
+func (m *mute) SetReadDeadline(time.Time) error { return nil }
+
+// Streams begin in the steps of other calls, while another session calls, and all at once
+// otherwise. Those that wait when the connection ends are reset, and have no handler.
+func TestStreamsGrowInSteps(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const streams = restAbove + 10*growthStep
+			w, other := newWaiting(), &Session{base: time.Now()}
+			s := &Session{base: time.Now(), cfg: &Config{Workers: w}, ready: make(chan struct{})}
+			close(s.ready)
+			s.admitted.Store(true)
+			if shared {
+				w.load.noteCall(&inCall{s: other})
+			}
+			var mu sync.Mutex
+			var reads, resets int
+			var all []*mute
+			for range streams {
+				m := &mute{reads: &reads, resets: &resets, mu: &mu, over: make(chan struct{})}
+				all = append(all, m)
+				s.onStream(m)
+			}
+			begun := func() int {
+				synctest.Wait()
+				mu.Lock()
+				defer mu.Unlock()
+				return reads
+			}
+			want := streams
+			if shared {
+				want = restAbove + 1 // whose begin makes it rest
+			}
+			for step := range 4 {
+				if n := begun(); n != want {
+					t.Errorf("shared %t: after %d rests %d handlers have begun, want %d", shared, step, n, want)
+				}
+				time.Sleep(growthRest)
+				want = min(want+growthStep, streams)
+			}
+			want = begun()
+			s.in.cancelAll()
+			w.forget(s)
+			synctest.Wait()
+			if resets != streams-want || reads != want {
+				t.Errorf("shared %t: %d streams are reset and %d handlers begun, want %d and %d", shared, resets, reads, streams-want, want)
+			}
+			for _, m := range all {
+				m.Reset(kith.Canceled)
+			}
+			synctest.Wait()
+			if n := s.turn.begun; n != 0 {
+				t.Errorf("shared %t: %d handlers count as at work in the end", shared, n)
+			}
+		})
+	}
+}
+
+// Who hung up on very many handlers makes those of others, as many, begin in slower steps,
+// for a while. What a session with fewer leaves behind does not.
+func TestHangingUpSlowsTheSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWaiting()
+		hangUp := func(handlers int) {
+			s := &Session{base: time.Now()}
+			s.turn.begun, w.calls = handlers, handlers
+			s.in.ended.Store(true)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for range handlers {
+				w.returnedLocked(&inCall{s: s, begun: true, abandoned: true})
+			}
+		}
+		rests := func() time.Duration {
+			s := &Session{base: time.Now()}
+			w.load.noteCall(&inCall{s: &Session{base: time.Now()}}) // another one, with few
+			waiting(w, s, restAbove+1)
+			beginAll(w)
+			began := time.Now()
+			for {
+				w.mu.Lock()
+				resting := s.turn.resting
+				w.mu.Unlock()
+				if !resting {
+					return time.Since(began)
+				}
+				time.Sleep(growthRest / 2)
+				synctest.Wait()
+			}
+		}
+		for range 100 {
+			hangUp(restAbove)
+		}
+		if d := rests(); d != growthRest {
+			t.Errorf("after many with few handlers hung up a session rests for %v, want %v", d, growthRest)
+		}
+		hangUp(restAbove + 4*hungStep)
+		for _, steps := range []time.Duration{5, 3, 2, 1} {
+			if d := rests(); d != steps*growthRest {
+				t.Errorf("a session rests for %v, want %v", d, steps*growthRest)
+			}
+			time.Sleep(hungTime)
+		}
+		hangUp(1 << 16)
+		if d := rests(); d != maxRest {
+			t.Errorf("after very many were hung up on a session rests for %v, want %v", d, maxRest)
+		}
 	})
 }
 

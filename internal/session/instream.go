@@ -21,6 +21,10 @@ const openTimeout = 10 * time.Second
 // connection as soon as the handler returns; nobody waits for it but
 // Workers.Quiet.
 func (s *Session) streamHandler(st transport.Stream) {
+	abandoned := false
+	if w := s.cfg.Workers; w != nil {
+		defer func() { w.streamReturned(s, abandoned) }()
+	}
 	if s.Ready(context.Background()) != nil { // it may overtake the welcome
 		st.Reset(kith.Unauthenticated)
 		return
@@ -39,7 +43,7 @@ func (s *Session) streamHandler(st transport.Stream) {
 	_ = st.SetReadDeadline(time.Time{})
 	switch t {
 	case wire.StreamOpen:
-		err = s.serveStream(f, body)
+		abandoned, err = s.serveStream(f, body)
 	case wire.StreamReply:
 		err = s.readReply(f, body)
 	default:
@@ -82,19 +86,19 @@ const (
 	recvEnded // the handler has returned
 )
 
-// serveStream serves a stream call. An error means that the other side breaks
-// the protocol.
-func (s *Session) serveStream(f frames, body []byte) error {
+// serveStream serves a stream call, and reports whether its caller did not wait for the
+// outcome. An error means that the other side breaks the protocol.
+func (s *Session) serveStream(f frames, body []byte) (abandoned bool, err error) {
 	number, rest, err := wire.SplitNumber(body)
 	if err != nil {
-		return err
+		return false, err
 	}
 	h, rest, err := wire.ParseHead(rest)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(rest) > 0 {
-		return wire.ErrMalformed
+		return false, wire.ErrMalformed
 	}
 	st := &inStream{frames: f}
 	c, refusal := s.newInCall(number, h, time.Now())
@@ -103,7 +107,7 @@ func (s *Session) serveStream(f frames, body []byte) error {
 	}
 	if refusal != nil {
 		st.finish(refusal, nil)
-		return nil
+		return false, nil
 	}
 	defer s.cfg.Workers.release()
 	c.stream = st
@@ -114,14 +118,14 @@ func (s *Session) serveStream(f frames, body []byte) error {
 	running, cancelled := s.in.claimStream(c)
 	if running == 0 {
 		s.cfg.Workers.leave()
-		return wire.ErrMalformed
+		return false, wire.ErrMalformed
 	}
 	if cancelled {
 		c.abort()
 	}
 	s.calledUpon(running)
 	c.serve()
-	return nil
+	return c.abandoned, nil
 }
 
 // recv reads the next request.

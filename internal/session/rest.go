@@ -32,10 +32,12 @@ const (
 // A load is what Workers know of who calls, and of how busy the processors are. It is
 // guarded by Workers.mu.
 type load struct {
-	small [2]smallCall // by different sessions, the last one first
-	sent  time.Time    // when a worker was sent, if it is one to be timed
-	late  time.Time    // when one came late
-	rests int          // sessions that rest, the turns or the reader of which do
+	small  [2]smallCall // by different sessions, the last one first
+	sent   time.Time    // when a worker was sent, if it is one to be timed
+	late   time.Time    // when one came late
+	rests  int          // sessions that rest, the turns or the reader of which do
+	hung   int          // handlers, of very many, whose connection ended of late
+	halved time.Time    // when half of them were last forgotten
 }
 
 // A smallCall is the last call of a session with few of them.
@@ -129,6 +131,7 @@ func (w *Workers) rested(s *Session) {
 		s.turn.resting = false
 		w.load.end(s)
 	}
+	w.startStreamsLocked(s)
 	w.queue.join(s)
 	k := w.summonLocked()
 	w.mu.Unlock()

@@ -1,19 +1,24 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"github.com/kith-go/kith/transport"
+)
 
 // A turn is a session's place among turns, and its calls that wait for a worker,
 // first come first served. It is guarded by Workers.mu.
 type turn struct {
 	first, last *inCall
 	next        *Session
-	in          bool          // the session is among turns
-	spent       time.Duration // by its handlers since its last rest, while others had calls
-	begun, room int           // handlers of lane calls at work, and how many more than restAbove may be
-	resting     bool          // none of its calls has a turn
-	rests       int           // the turns and the reader: how many of them rest
-	timer       *time.Timer   // ends the rest
-	others      peak          // of the places that other sessions had
+	in          bool               // the session is among turns
+	spent       time.Duration      // by its handlers since its last rest, while others had calls
+	begun, room int                // handlers at work, and how many more than restAbove may be
+	resting     bool               // none of its calls has a turn
+	rests       int                // the turns and the reader: how many of them rest
+	streams     []transport.Stream // that came meanwhile
+	timer       *time.Timer        // ends the rest
+	others      peak               // of the places that other sessions had
 }
 
 // turns is the calls that wait for a worker. Sessions take turns, one call
