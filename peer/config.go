@@ -66,9 +66,9 @@ type Config struct {
 
 	// MaxCalls is how many calls of peers may be in flight; further ones are
 	// refused as Unprocessed. The last eighth of them is for peers that have less than
-	// that in flight. One that has half of them, or as many as all others had at their
-	// peak in the last second or two, leaves them those too. If zero, 65,536. If
-	// negative, no limit.
+	// that in flight. One that has three eighths of them, or as many as all others had
+	// at their peak in the last second or two, leaves them those too. If zero, 65,536.
+	// If negative, no limit.
 	MaxCalls int
 
 	// MaxMessage is the limit of a message in bytes, in both directions, for methods

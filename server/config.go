@@ -37,9 +37,9 @@ type Config struct {
 
 	// MaxCalls is how many calls of all clients may be in flight; further ones
 	// are refused as Unprocessed. The last eighth of them is for connections that have
-	// less than that in flight. One that has half of them, or as many as all others had
-	// at their peak in the last second or two, leaves them those too. If zero, 65,536.
-	// If negative, no limit.
+	// less than that in flight. One that has three eighths of them, or as many as all
+	// others had at their peak in the last second or two, leaves them those too. If
+	// zero, 65,536. If negative, no limit.
 	MaxCalls int
 
 	// MaxConns is how many connections may be open, those in their hello

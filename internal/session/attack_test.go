@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/session"
 	"github.com/kith-go/kith/internal/wire"
 	"github.com/kith-go/kith/transport"
 )
@@ -66,6 +67,39 @@ func TestAttackSkippedFrames(t *testing.T) {
 			if took, want := time.Since(begin), (total/pace-1)*100*time.Microsecond; took < want {
 				t.Errorf("%d frames %s are read in %v, want at least %v", total, name, took, want)
 			}
+		}
+	})
+}
+
+// Whoever goes on with calls that are refused is read slowly. A few that come together, as of a
+// client that meets a full server, are refused at once.
+func TestAttackRefusedCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const few, many, pace = 31, 4096, 32 // refusals between rests
+		_, p := rawPair(t, false, hanging(nil), func(c *session.Config) {
+			c.Workers, c.MaxLaneCalls = session.NewWorkers(0), wire.MaxLaneCalls
+		})
+		refused := func(n int) time.Duration {
+			begin := time.Now()
+			p.write(bytes.Repeat(callFrame(1, &hang.Method), n))
+			for range n {
+				kind, body := p.next()
+				_, rest, _ := wire.SplitNumber(body)
+				if f, err := wire.ParseFail(rest); kind != wire.FrameFail || err != nil || !kith.Unprocessed(f.Err()) || f.Err().Reason() != "too_many_calls" {
+					t.Fatalf("answered by frame %d: %v, %v, want an unprocessed refusal", kind, f.Err(), err)
+				}
+			}
+			return time.Since(begin)
+		}
+		if took := refused(few); took != 0 {
+			t.Errorf("%d calls are refused in %v, want it at once", few, took)
+		}
+		if took, want := refused(many), (many/pace-2)*100*time.Microsecond; took < want {
+			t.Errorf("%d calls are refused in %v, want at least %v", many, took, want)
+		}
+		time.Sleep(time.Second)
+		if took := refused(few); took != 0 {
+			t.Errorf("a second later %d calls are refused in %v, want it at once", few, took)
 		}
 	})
 }

@@ -104,9 +104,10 @@ const (
 	// frame: to parse as much as there may be takes as long as dozens of calls.
 	freeMetadata = 1 << 10
 	metadataCost = 32
-	// refusalCost is how many frames a refused call counts as: it takes no turn, and
-	// costs about as much as a call that does.
-	refusalCost = 8
+	// refusalCost is how many frames a refused call counts as: it takes no turn. It costs
+	// about as much as eight, but who has 32 calls refused in a millisecond, and goes on,
+	// gains nothing if the next ones are refused at once.
+	refusalCost = 32
 	// freeBulk is how large a call is without counting as more than one call in
 	// flight, for who is to rest; bulkSize how many bytes beyond count as one more.
 	freeBulk = 4 << 10

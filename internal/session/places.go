@@ -3,10 +3,11 @@ package session
 import "time"
 
 // places says who may have one of the places among the Workers' limit when they run
-// short. A session with more than an eighth of them leaves an eighth. One with half of
-// all places, or as many as all others had at their peak, in the last second or two,
-// leaves them those too. So one that calls and never ends shuts out nobody, and has all but
-// an eighth where nobody else calls. It is guarded by Workers.mu.
+// short. A session with more than an eighth of them leaves an eighth. One with three
+// eighths of all places, or as many as all others had at their peak, in the last second or
+// two, leaves them those too: who had up to half can have them again. So one that calls and
+// never ends shuts out nobody, and has all but an eighth where nobody else calls. It is
+// guarded by Workers.mu.
 type places struct {
 	reserve int64 // an eighth of the limit; 0 if all sessions are one and the same other's
 	base    time.Time
@@ -56,7 +57,7 @@ func (p *places) allows(s *Session, left, busy, own int64) bool {
 	}
 	others.note(epoch, busy-own)
 	keep := p.reserve // of those left
-	if own >= min(others.max(), (left+busy)/2) {
+	if own >= min(others.max(), (left+busy)/2-p.reserve) {
 		keep += others.max() - (busy - own)
 	}
 	if own >= p.reserve && left <= keep {
