@@ -8,10 +8,6 @@ import (
 	"time"
 )
 
-// phaseTime is how long a good client calls in a phase from all its callers.
-// From one it calls for half as long.
-const phaseTime = 200 * time.Millisecond
-
 // BenchmarkFlood measures each attack over each transport. One operation is a
 // round of three phases. See the package comment.
 func BenchmarkFlood(b *testing.B) {
@@ -41,7 +37,7 @@ func benchFlood(b *testing.B, name string, a *attack) *row {
 		b.Fatal(err)
 	}
 	defer s.g.close()
-	s.g.measure(b.Context(), phaseTime) // it gets warm
+	s.g.measure(b.Context(), *phaseFlag) // it gets warm
 	r := &row{transport: name, attack: a.name}
 	for b.Loop() {
 		s.round(b, r)
@@ -78,11 +74,11 @@ type sample struct {
 }
 
 func (s *bench) phase(b *testing.B, file string) sample {
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute+2**phaseFlag)
 	defer cancel()
 	var m sample
 	s.server.do(b, command{Do: "begin", File: file}, nil)
-	m.phase = s.g.measure(ctx, phaseTime)
+	m.phase = s.g.measure(ctx, *phaseFlag)
 	s.server.do(b, command{Do: "finish"}, &m.server)
 	begin := time.Now()
 	if err := answered(ctx, s.name, s.addr); err == nil {

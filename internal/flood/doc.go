@@ -22,6 +22,7 @@
 //
 // The control tells what the attacker takes from everybody on the same machine,
 // by computing, from what the attack does to the server. The medians of the
-// rounds count. With -profile DIR the server's processor profile of each row's
-// attack phases is written there.
+// rounds count. -phase 2s makes the phases ten times as long, for what a flood does when
+// it goes on. With -profile DIR the server's processor profile of each row's attack phases
+// is written there.
 package flood

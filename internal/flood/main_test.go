@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
 
 var (
+	// From one goroutine a good client calls for half as long.
+	phaseFlag   = flag.Duration("phase", 200*time.Millisecond, "how long a good client calls in a phase from all its goroutines")
 	tableFlag   = flag.Bool("table", false, "print what BenchmarkFlood measured as a table of markdown")
 	profileFlag = flag.String("profile", "", "directory for the server's processor profiles")
 )
