@@ -152,7 +152,11 @@ func (c *Conn) tearDown() {
 	c.closeLink()
 	c.loops.Wait()
 	c.mu.Lock()
-	for _, t := range []*time.Timer{c.closeTimer, c.out.grace, c.reading.timer, c.resets.timer} {
+	timers := []*time.Timer{c.closeTimer, c.out.grace, c.reading.timer}
+	if c.resets != nil {
+		timers = append(timers, c.resets.timer)
+	}
+	for _, t := range timers {
 		if t != nil {
 			t.Stop()
 		}

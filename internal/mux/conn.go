@@ -115,10 +115,10 @@ type Conn struct {
 	openLimit uint64 // how many it lets us open, ever
 	ownLive   uint64 // streams opened by this side and not settled
 
-	peerOpened uint64 // streams opened by the other side, ever
-	peerLimit  uint64 // how many we let it open, ever
-	peerDone   uint64 // of them, those that are settled, and whose places are not held back
-	resets     resets // those that are
+	peerOpened uint64  // streams opened by the other side, ever
+	peerLimit  uint64  // how many we let it open, ever
+	peerDone   uint64  // of them, those that are settled, and whose places are not held back
+	resets     *resets // those that are; nil before the first
 
 	out        writer
 	closeTimer *time.Timer

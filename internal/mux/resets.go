@@ -31,7 +31,10 @@ func (r *resets) take(n uint64, now time.Time) uint64 {
 // freeReset gives the place of a settled stream back that the other side reset, now or
 // later. mu held.
 func (c *Conn) freeReset() {
-	r := &c.resets
+	if c.resets == nil {
+		c.resets = &resets{}
+	}
+	r := c.resets
 	r.held++
 	if r.held > 1 {
 		return // the timer runs

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kith-go/kith"
+	"github.com/kith-go/kith/internal/mux"
 	"github.com/kith-go/kith/internal/session"
 	"github.com/kith-go/kith/internal/wire"
 	"github.com/kith-go/kith/transport"
@@ -406,4 +408,20 @@ func TestLastPlacesAreForOthers(t *testing.T) {
 	refused(modest.dialed, "modest")
 	close(release)
 	wg.Wait()
+}
+
+// What each idle connection has of these fits a size class of Go's allocator (W7 in
+// docs/benchmarks.md): one byte more would be 128.
+func TestIdleSize(t *testing.T) {
+	for _, size := range []struct {
+		of   reflect.Type
+		most uintptr
+	}{
+		{reflect.TypeFor[mux.Conn](), 1280},
+		{reflect.TypeFor[session.Session](), 1408},
+	} {
+		if n := size.of.Size(); n > size.most {
+			t.Errorf("a %v takes %d bytes, want at most %d", size.of, n, size.most)
+		}
+	}
 }

@@ -12,11 +12,11 @@ type turn struct {
 	first, last *inCall
 	next        *Session
 	in          bool               // the session is among turns
+	resting     bool               // none of its calls has a turn
+	rests       uint8              // the turns and the reader: how many of them rest
 	spent       time.Duration      // by its handlers since its last rest, while others had calls
 	begun, room int                // handlers at work, and how many more than restAbove may be
-	resting     bool               // none of its calls has a turn
-	rests       int                // the turns and the reader: how many of them rest
-	streams     []transport.Stream // that came meanwhile
+	streams     []transport.Stream // that came while it rests
 	timer       *time.Timer        // ends the rest
 	others      peak               // of the places that other sessions had
 }
