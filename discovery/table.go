@@ -109,15 +109,18 @@ func NewTable(cfg TableConfig) *Table {
 //
 // Otherwise nobody was found, changed or lost, and the error matches one of [ErrRecord], [ErrNetwork],
 // [ErrExpired], [ErrStale], [ErrFull], [ErrLimited] and [ErrClosed]; the record is zero then. A record is
-// refused for the cheapest reason there is; its signature is checked last. raw is not kept.
+// refused for the cheapest reason there is; its signature is checked last. raw is not kept. The record's slices
+// are not to be changed.
 func (t *Table) Put(raw []byte, source string) (Record, Kind, error) {
 	if err := checkForm(raw); err != nil {
 		return Record{}, 0, err
 	}
 	now := t.cfg.Now()
 	p := put{raw: raw, head: headOf(raw), goodbye: isGoodbye(raw), source: source, now: now}
-	if known, err := t.screen(p); known != nil || err != nil {
-		return known.record(), 0, err
+	if known, err := t.screen(p); err != nil {
+		return Record{}, 0, err
+	} else if known != nil {
+		return known.rec, 0, nil
 	}
 	// Not under the lock, which a flood would hold most of the time. What the table
 	// holds may change meanwhile: accept judges once more.
@@ -138,7 +141,7 @@ type put struct {
 
 // screen refuses a record for what it says, or finds it known. With neither, its signature is to be checked,
 // which is accounted for.
-func (t *Table) screen(p put) (known *entry, err error) {
+func (t *Table) screen(p put) (known *Signed, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if known, err = t.judgeLocked(p); known != nil || err != nil {
@@ -156,8 +159,10 @@ func (t *Table) accept(p put) (Record, Kind, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known, err := t.judgeLocked(p)
-	if known != nil || err != nil {
-		return known.record(), 0, err
+	if err != nil {
+		return Record{}, 0, err
+	} else if known != nil {
+		return known.rec, 0, nil
 	}
 	e := t.peers[p.head.id]
 	switch {
@@ -181,7 +186,7 @@ func (t *Table) accept(p put) (Record, Kind, error) {
 }
 
 // judgeLocked says why a record is refused, or that it is known, as far as can be told without its signature.
-func (t *Table) judgeLocked(p put) (known *entry, err error) {
+func (t *Table) judgeLocked(p put) (known *Signed, err error) {
 	if t.closed {
 		return nil, ErrClosed
 	}
@@ -195,7 +200,7 @@ func (t *Table) judgeLocked(p put) (known *entry, err error) {
 	if e := t.peers[p.head.id]; e != nil {
 		switch {
 		case e.raw == string(p.raw):
-			return e, nil
+			return e.Signed, nil // which may be another one when mu is free
 		case p.head.sequence <= e.rec.Sequence:
 			return nil, ErrStale
 		}
@@ -329,12 +334,4 @@ func (t *Table) Close() {
 	for b := range t.browsers {
 		b.endLocked()
 	}
-}
-
-// record is zero without an entry.
-func (e *entry) record() Record {
-	if e == nil {
-		return Record{}
-	}
-	return e.rec
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -305,6 +306,34 @@ func TestTableConcurrently(t *testing.T) {
 	if got := table.Len(); got != 0 {
 		t.Errorf("Len() = %d after everybody's goodbye, want 0", got)
 	}
+}
+
+// Who puts what is known already has that back, and not what is put meanwhile.
+func TestPutKnownWhileChanging(t *testing.T) {
+	table := newTable(t, discovery.TableConfig{ChecksPerSecond: -1})
+	records := make([][]byte, 512)
+	for i := range records {
+		records[i] = sign(t, keyOf(1), record(uint64(i+1), "a://1"))
+	}
+	var held atomic.Int64 // the record that is
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for i := held.Load(); i < int64(len(records)-1); i = held.Load() {
+				r, _, err := table.Put(records[i], "")
+				if err == nil && r.Sequence != uint64(i+1) {
+					t.Errorf("Put() of record %d returns record %d", i+1, r.Sequence)
+				}
+			}
+		})
+	}
+	for i, raw := range records {
+		if _, _, err := table.Put(raw, ""); err != nil && !errors.Is(err, discovery.ErrStale) {
+			t.Errorf("Put() of record %d: %v", i+1, err)
+		}
+		held.Store(int64(i))
+	}
+	wg.Wait()
 }
 
 // A million records of as many IDs within a second, from few sources that have brought all
