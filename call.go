@@ -150,7 +150,8 @@ func applyOptions(r Request, opts []CallOption) Request {
 // with the request, from the handler with the outcome. Keys are 1 to 64
 // characters of a-z, 0-9, '-', '_' and '.'; values are any bytes. There may be
 // 256 keys, and all of it together may take 16 KiB. It says nothing of who sent
-// it: identity is in [PeerFrom] only.
+// it: identity is in [PeerFrom] only. All keys and values that came with a call share
+// memory: who keeps one of them for long keeps a copy, see [strings.Clone].
 type Metadata map[string]string
 
 func (m Metadata) merge(more Metadata) Metadata {
