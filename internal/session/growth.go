@@ -61,12 +61,13 @@ func (w *Workers) shrinkLocked(s *Session, abandoned bool) {
 	}
 }
 
-// startStream begins the handler of a stream of s, or has it wait while s rests.
+// startStream begins the handler of a stream of s, or has it wait while s rests, or others
+// that came before do.
 func (w *Workers) startStream(s *Session, st transport.Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q := &s.turn
-	if q.resting {
+	if q.resting || len(q.streams) > 0 {
 		q.streams = append(q.streams, st)
 		return
 	}
@@ -75,17 +76,27 @@ func (w *Workers) startStream(s *Session, st transport.Stream) {
 }
 
 // startStreamsLocked begins the handlers of streams that waited, until s is to rest again.
+// Where calls of the lane wait too, half of a step is for those: streams that come faster
+// than they begin would keep them waiting for good. It runs again then, growthRest later
+// or after the next rest.
 func (w *Workers) startStreamsLocked(s *Session) {
 	q := &s.turn
-	for len(q.streams) > 0 && !q.resting {
+	most := len(q.streams)
+	if q.first != nil && !s.in.ended.Load() {
+		most = min(most, growthStep/2)
+	}
+	for ; most > 0 && !q.resting; most-- {
 		st := q.streams[0]
 		q.streams[0] = nil
 		q.streams = q.streams[1:]
 		w.growLocked(s)
 		go s.streamHandler(st) // ends as it says there
 	}
-	if len(q.streams) == 0 {
+	switch {
+	case len(q.streams) == 0:
 		q.streams = nil
+	case !q.resting:
+		q.timer.Reset(growthRest)
 	}
 }
 
@@ -101,9 +112,9 @@ func (l *load) noteHungUp(now time.Time) { l.hung = l.hungUp(now) + 1 }
 
 // hungUp returns how many there were of late.
 func (l *load) hungUp(now time.Time) int {
-	if n := now.Sub(l.halved) / hungTime; n > 0 {
-		l.hung >>= min(n, 32)
-		l.halved = now
+	if since := now.Sub(l.halved); since >= hungTime {
+		l.hung >>= min(since/hungTime, 31)
+		l.halved = now.Add(-(since % hungTime))
 	}
 	return l.hung
 }

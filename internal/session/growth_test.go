@@ -166,6 +166,68 @@ func TestStreamsGrowInSteps(t *testing.T) {
 	}
 }
 
+// A call of the lane begins beside very many streams that wait, and all of these begin.
+func TestCallBesideWaitingStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const steps = 10
+		w, other := newWaiting(), &Session{base: time.Now()}
+		s := &Session{base: time.Now(), cfg: &Config{Workers: w}, ready: make(chan struct{})}
+		close(s.ready)
+		s.admitted.Store(true)
+		w.load.noteCall(&inCall{s: other})
+		var mu sync.Mutex
+		var reads, resets int
+		var all []*mute
+		come := func(n int) {
+			for range n {
+				m := &mute{reads: &reads, resets: &resets, mu: &mu, over: make(chan struct{})}
+				all = append(all, m)
+				s.onStream(m)
+			}
+		}
+		rest := func() {
+			time.Sleep(growthRest)
+			synctest.Wait()
+		}
+		come(restAbove + 1 + steps*growthStep)
+		for range steps { // streams come as fast as they begin
+			waiting(w, s, 1)
+			begun := 0
+			for range 2 {
+				rest()
+				begun += beginAll(w)
+				come(growthStep)
+			}
+			if begun != 1 {
+				t.Errorf("%d calls of the lane begin in two rests, want 1", begun)
+			}
+		}
+		for range 5 * steps {
+			rest()
+		}
+		if reads != len(all) {
+			t.Errorf("of %d streams %d have begun", len(all), reads)
+		}
+		for _, m := range all {
+			m.Reset(kith.Canceled)
+		}
+		synctest.Wait()
+	})
+}
+
+// Half of those who were hung up on are forgotten each second, however often it is looked.
+func TestHangingUpIsForgotten(t *testing.T) {
+	now := time.Now()
+	l := load{hung: 1 << 10, halved: now}
+	for range 4 {
+		now = now.Add(hungTime * 7 / 4)
+		l.hungUp(now)
+	}
+	if l.hung != 1<<3 {
+		t.Errorf("after seven seconds %d of %d are left, want %d", l.hung, 1<<10, 1<<3)
+	}
+}
+
 // Who hung up on very many handlers makes those of others, as many, begin in slower steps,
 // for a while. What a session with fewer leaves behind does not.
 func TestHangingUpSlowsTheSteps(t *testing.T) {
