@@ -47,8 +47,12 @@ type smallCall struct {
 }
 
 // crowded reports whether s has very many calls in flight. A large one counts as
-// many: it takes as few of them to keep the processors from looking at the network.
-func (s *Session) crowded() bool { return s.in.running.Load()+s.in.bulk.Load() > restAbove }
+// many: it takes as few of them to keep the processors from looking at the network. But
+// who has one at a time is not to rest, however large that is: its answer is waited for.
+func (s *Session) crowded() bool {
+	running := s.in.running.Load()
+	return running > 1 && running+s.in.bulk.Load() > restAbove
+}
 
 // noteCall notes that c came.
 func (l *load) noteCall(c *inCall) {
@@ -144,7 +148,7 @@ func (l *load) begin(s *Session, rest time.Duration) time.Duration {
 	if s.turn.rests++; s.turn.rests == 1 {
 		l.rests++
 	}
-	return min(rest*time.Duration(l.rests), maxRest)
+	return min(min(rest, maxRest)*time.Duration(l.rests), maxRest) // a handler may run for days
 }
 
 // end notes that it has.
@@ -175,7 +179,8 @@ func (w *Workers) pause(s *Session, rest time.Duration) {
 // [wire.MaxLaneCalls] may come before one has its turn.
 func (s *Session) chargeReading(bulk int64) {
 	w, r := s.cfg.Workers, &s.read
-	if w == nil || bulk == 0 || s.in.running.Load()+s.in.bulk.Load()+bulk < restAbove {
+	running := s.in.running.Load() // without the one that is read
+	if w == nil || bulk == 0 || running == 0 || running+s.in.bulk.Load()+bulk < restAbove {
 		return
 	}
 	w.mu.Lock()

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kith-go/kith/internal/wire"
 )
 
 // A session with very many calls rests while one with few calls and workers come
@@ -174,12 +176,16 @@ func TestLateWorker(t *testing.T) {
 // Calls with large messages make a crowd sooner.
 func TestBulkIsCrowd(t *testing.T) {
 	var s Session
-	c := &inCall{s: &s, lane: true, bulk: restAbove}
-	s.in.claim(c)
-	if !s.crowded() {
-		t.Error("a call as large as many is no crowd")
+	large, small := &inCall{s: &s, lane: true, bulk: restAbove}, &inCall{s: &s, id: 1, lane: true}
+	s.in.claim(large)
+	if s.crowded() {
+		t.Error("one call alone is a crowd")
 	}
-	s.in.free(c)
+	s.in.claim(small)
+	if !s.crowded() {
+		t.Error("a call as large as many and another one are no crowd")
+	}
+	s.in.free(large)
 	if s.crowded() || s.in.bulk.Load() != 0 {
 		t.Errorf("when it has ended %d bulk is left, want 0", s.in.bulk.Load())
 	}
@@ -203,6 +209,7 @@ func TestReaderRestsForLargeCalls(t *testing.T) {
 		{"in the way", 1, large, 10, true, many, restShare * time.Duration(many) * spent},
 		{"not so many", 1, large, 10, true, many - 1, 0},
 		{"one at a time", 0, large, 10, true, many, 0},
+		{"one at a time, as large as can be", 0, bulkOf(2 * wire.MaxLane), 10, true, many, 0},
 		{"small calls", 1000, 0, 10, true, 1000, 0},
 		{"the other one has as many", 1, large, 1000, true, many, 0},
 		{"processors have time", 1, large, 10, false, many, 0},
@@ -255,6 +262,14 @@ func TestSessionRestsOnce(t *testing.T) {
 			t.Errorf("%d sessions rest in the end, of the first one %d parts, want none", w.load.rests, s.turn.rests)
 		}
 	})
+}
+
+// However long a handler ran, and however many rest, a rest is the longest at most.
+func TestRestOfDays(t *testing.T) {
+	l := load{rests: 1 << 20}
+	if rest := l.begin(new(Session), 1000*24*time.Hour); rest != maxRest {
+		t.Errorf("a session rests for %v, want %v", rest, maxRest)
+	}
 }
 
 // What is beyond a call that is not large counts.
